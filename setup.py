@@ -1,0 +1,33 @@
+"""Install the `vqe` package; requirements.txt pins the versions the tests run with."""
+
+from setuptools import find_packages, setup
+
+TEST = ["imageio-ffmpeg>=0.5", "pytest>=8", "ruff>=0.6"]
+EXPORT = ["onnx>=1.16", "onnxruntime>=1.20", "onnxscript>=0.3"]
+
+setup(
+    name="vqe",
+    version="0.1.0",
+    description="Video quality enhancement for video conferencing",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=find_packages(include=["vqe", "vqe.*"]),
+    install_requires=[
+        "av>=14",
+        "hydra-core>=1.3",
+        "joblib>=1.3",
+        "numpy>=1.26",
+        "omegaconf>=2.3",
+        "opencv-python-headless>=4.9",
+        "pandas>=2.2",
+        "pillow>=10",
+        "pytorch-lightning>=2.4",
+        "tensorboard>=2.15",
+        "timm>=1.0",
+        "torch>=2.11",
+        "torchmetrics>=1.3",
+        "torchvision>=0.26",
+        "tqdm>=4.66",
+    ],
+    extras_require={"export": EXPORT, "test": TEST + EXPORT},
+)

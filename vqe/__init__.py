@@ -1,0 +1,1 @@
+"""Video quality enhancement for video conferencing."""

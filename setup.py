@@ -13,9 +13,9 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["vqe", "vqe.*"]),
     install_requires=[
-        "av>=14",
+        "av>=17.1",
         "hydra-core>=1.3",
-        "joblib>=1.3",
+        "joblib>=1.4",
         "numpy>=1.26",
         "omegaconf>=2.3",
         "opencv-python-headless>=4.9",

@@ -4,6 +4,7 @@ import math
 import re
 
 FRAME_COLUMNS = ("img_source", "img_target", "h", "w", "subset", "video_id")
+VIDEO_KEY = ["subset", "video_id"]  # a video_id repeats across subsets
 
 TRAIN_SUBSETS = ("train_supervised_synthetic", "train_supervised_real", "train_unsupervised")
 TEST_SUBSETS = ("test_supervised_synthetic", "test_unsupervised")

@@ -1,0 +1,110 @@
+"""Fixtures every test file may use: a small data folder and composed configs."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+import vqe.config
+from vqe.schema import FRAME_COLUMNS
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+def draw_frame(video: int, frame: int, height: int = 72, width: int = 96) -> np.ndarray:
+    """Draw a uint8 BGR frame [H,W,3] that no other video or frame number gives."""
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    waves = [np.sin(x / (5 + c + video) + frame / 3) + np.cos(y / (7 + c)) for c in range(3)]
+    return (127.5 + 55 * np.stack(waves, axis=-1)).clip(0, 255).astype(np.uint8)
+
+
+def degrade(frame: np.ndarray) -> np.ndarray:
+    """Darken and tint a uint8 BGR frame, the same way every time."""
+    return (frame * np.array([0.5, 0.6, 0.7])).astype(np.uint8)
+
+
+def write_subset(root: Path, folder: str, subset: str, sizes: list[tuple], frames: int) -> list:
+    """Write a subset's images, PNG; return its rows. One video for each (height, width)."""
+    rows = []
+    for v, (height, width) in enumerate(sizes, start=1):
+        for f in range(1, frames + 1):
+            clean = draw_frame(v, f, height, width)
+            paths = {}
+            for side, picture in {"x": degrade(clean), "y": clean}.items():
+                if side == "y" and "unsupervised" in subset:
+                    continue
+                relative = Path(folder) / f"video_{v:04d}" / side / f"frame_{f:04d}.png"
+                (root / relative).parent.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(root / relative), picture)
+                paths[side] = relative.as_posix()
+            row = (paths["x"], paths.get("y", ""), height, width, subset, f"video_{v:04d}")
+            rows.append(row)
+    return rows
+
+
+def write_data(root: Path) -> Path:
+    """Write a data folder with all four CSVs."""
+    small, odd = (72, 96), (71, 95)
+    train = [
+        *write_subset(
+            root, "train/supervised/synthetic", "train_supervised_synthetic", [small] * 3, 4
+        ),
+        *write_subset(root, "train/unsupervised", "train_unsupervised", [small] * 2, 4),
+    ]
+    test = [
+        *write_subset(
+            root, "test/supervised/synthetic", "test_supervised_synthetic", [small, odd], 3
+        ),
+        *write_subset(root, "test/unsupervised", "test_unsupervised", [small, odd, small], 5),
+    ]
+    for name, rows in {"train": train, "test": test}.items():
+        for kind in ("", "_minimal"):
+            table = pd.DataFrame(rows, columns=FRAME_COLUMNS)
+            table.to_csv(root / f"{name}{kind}.csv", index=False)
+    return root
+
+
+@pytest.fixture(scope="session")
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder that tests read and do not change."""
+    return write_data(tmp_path_factory.mktemp("data with ünicode"))
+
+
+TINY = (
+    "model_vqa.weights=untrained",
+    "model_dover=off",
+    "trainer=cpu",
+    "dataloader.batch_size=4",
+    "dataloader.eval_batch_size=2",
+    "dataloader.num_workers=0",
+    "dataset.size=[64,64]",
+    "dataset.valid_fraction=0.34",
+    "trainer.limit_train_batches=1",
+    "callbacks.progress_bar=null",
+    "export_onnx=false",
+)
+
+
+def compose_config(run: Path, *overrides: str, name: str = "vqe") -> DictConfig:
+    """Compose a config as the entries do, writing into `run`."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(vqe.config.CONF_DIR), version_base="1.3"):
+        return compose(name, overrides=[f"paths.run='{run}'", f"paths.runs='{run}'", *overrides])
+
+
+@pytest.fixture
+def tiny_config(tmp_path: Path, data_folder: Path):
+    """Return a function that composes the training config for one step on the small data."""
+
+    def make(*overrides: str, run: Path = tmp_path / "run") -> DictConfig:
+        return compose_config(run, f"dataset.path='{data_folder}'", *TINY, *overrides)
+
+    return make

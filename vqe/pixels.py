@@ -1,0 +1,37 @@
+"""Convert pixels at the two borders: 8-bit BGR <-> RGB [0,1], RGB [0,1] <-> challenge range."""
+
+import numpy as np
+import torch
+
+LEVELS = 255  # 8-bit
+CHALLENGE_CENTRE = 128  # the challenge works on BGR, (pixel - 128) / 128
+
+
+def rgb_chw_u8(frame_bgr_hwc: np.ndarray) -> torch.Tensor:
+    """Turn one decoded frame, uint8 BGR [H,W,3], into a uint8 RGB tensor [3,H,W]."""
+    return torch.from_numpy(np.ascontiguousarray(frame_bgr_hwc[:, :, ::-1].transpose(2, 0, 1)))
+
+
+def quantise(frames: torch.Tensor) -> torch.Tensor:
+    """Clamp and round float RGB [0,1] to the uint8 values that a rendered frame holds."""
+    return frames.detach().float().mul(LEVELS).round_().clamp_(0, LEVELS).to(torch.uint8)
+
+
+def dequantise(frames_u8: torch.Tensor) -> torch.Tensor:
+    """Turn uint8 RGB into float RGB [0,1]."""
+    return frames_u8.float() / LEVELS
+
+
+def bgr_hwc_u8(frame_rgb_chw: torch.Tensor) -> np.ndarray:
+    """Turn one uint8 RGB tensor [3,H,W] into a uint8 BGR array [H,W,3], as writers want it."""
+    return np.ascontiguousarray(frame_rgb_chw.cpu().numpy()[::-1].transpose(1, 2, 0))
+
+
+def to_challenge_range(frames_bchw: torch.Tensor) -> torch.Tensor:
+    """Turn float RGB [0,1] [B,3,H,W] into challenge range: BGR, `(pixel - 128) / 128`."""
+    return (frames_bchw.flip(1) * LEVELS - CHALLENGE_CENTRE) / CHALLENGE_CENTRE
+
+
+def from_challenge_range(frames_bchw: torch.Tensor) -> torch.Tensor:
+    """Turn challenge range, BGR `(pixel - 128) / 128`, into float RGB [0,1]."""
+    return (frames_bchw.flip(1) * CHALLENGE_CENTRE + CHALLENGE_CENTRE) / LEVELS

@@ -1,0 +1,152 @@
+"""Video file -> what it holds (`probe_video`), its frames as ffmpeg gives them (`iter_frames`)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.error
+import av.filter
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from vqe.video.source import VideoError, decode_video, open_video
+
+# What turns a decoded picture upright, by the signs of its display matrix ((a, b), (c, d)).
+UPRIGHT = {
+    (1, 0, 0, 1): (),
+    (-1, 0, 0, 1): (("hflip", ""),),
+    (1, 0, 0, -1): (("vflip", ""),),
+    (-1, 0, 0, -1): (("hflip", ""), ("vflip", "")),
+    (0, 1, -1, 0): (("transpose", "clock"),),
+    (0, -1, 1, 0): (("transpose", "cclock"),),
+    (0, 1, 1, 0): (("transpose", "cclock_flip"),),
+    (0, -1, -1, 0): (("transpose", "clock_flip"),),
+}
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a file's video stream holds; width and height as displayed."""
+
+    width: int
+    height: int
+    fps: Fraction  # average
+    frames: int | None  # as the container says, None where it does not
+    codec: str
+    pix_fmt: str
+    has_audio: bool
+
+
+def probe_video(path: str | Path) -> VideoInfo:
+    """Read a video's header and first frame.
+
+    Raises:
+        VideoError: the file cannot be read.
+    """
+    with open_video(path) as (container, stream):
+        frame = next(decode_video(container, stream))
+        turned = any(name == "transpose" for name, _ in _upright_filters(frame, container.name))
+        return VideoInfo(
+            width=frame.height if turned else frame.width,
+            height=frame.width if turned else frame.height,
+            fps=stream.average_rate or stream.guessed_rate,
+            frames=stream.frames or None,
+            codec=stream.codec_context.codec.canonical_name,
+            pix_fmt=frame.format.name,
+            has_audio=bool(container.streams.audio),
+        )
+
+
+def iter_frames(
+    path: str | Path, fps: int | None = 30, *, threads: int = 0
+) -> Iterator[np.ndarray]:
+    """Yield a video's frames one by one, bit-identical to `ffmpeg -i path -vf fps=N`.
+
+    Args:
+        path: the file.
+        fps: the constant rate to repeat or drop frames to, None for every frame as it is.
+        threads: decoder and filter threads, 0 for one per core.
+
+    Yields:
+        uint8, HxWx3, BGR, turned upright.
+
+    Raises:
+        VideoError: the file cannot be read to its end; the frames before came already.
+    """
+    with open_video(path, threads=threads) as (container, stream):
+        number = -1
+        for number, picture in enumerate(_filter_frames(container, stream, fps, threads)):
+            frame = np.ascontiguousarray(picture.to_ndarray())
+            if number == 0 and fps is not None:
+                # ffmpeg fills the time before a late first frame with that frame
+                yield from (frame.copy() for _ in range(picture.pts))
+            yield frame
+        if number < 0:
+            raise VideoError(path, f"lasts less than half a frame at {fps} fps")
+
+
+def _filter_frames(
+    container: InputContainer, stream: VideoStream, fps: int | None, threads: int
+) -> Iterator[av.VideoFrame]:
+    """Decode and filter: upright, at a constant rate (`pts` counts its frames), BGR."""
+    graph = first = None
+    for frame in decode_video(container, stream):
+        if graph is None:
+            first = _picture_format(frame)
+            graph = _build_graph(frame, stream, fps, threads)
+        elif _picture_format(frame) != first:
+            raise VideoError(
+                container.name,
+                f"expected frames of {first} throughout, got {_picture_format(frame)} "
+                f"at {frame.time:.2f} s. Encode it anew in one size",
+            )
+        graph.push(frame)
+        yield from _drain_graph(graph)
+    graph.push(None)
+    yield from _drain_graph(graph)
+
+
+def _picture_format(frame: av.VideoFrame) -> str:
+    return f"{frame.width}x{frame.height} {frame.format.name}"
+
+
+def _build_graph(
+    frame: av.VideoFrame, stream: VideoStream, fps: int | None, threads: int
+) -> av.filter.Graph:
+    """Build ffmpeg's own chain; any extra flag would change pixels."""
+    graph = av.filter.Graph()
+    graph.threads = threads
+    source = graph.add_buffer(
+        width=frame.width,
+        height=frame.height,
+        format=frame.format.name,
+        time_base=stream.time_base,
+    )
+    chain = list(_upright_filters(frame, stream.container.name))
+    if fps is not None:
+        chain.append(("fps", str(fps)))
+    chain += [("format", "bgr24"), ("buffersink", "")]
+    graph.link_nodes(source, *(graph.add(*node) for node in chain)).configure()
+    return graph
+
+
+def _upright_filters(frame: av.VideoFrame, path: str) -> tuple[tuple[str, str], ...]:
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return ()
+    a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist()
+    signs = tuple(np.sign((a, b, c, d)).tolist())
+    if signs not in UPRIGHT:
+        raise VideoError(path, f"expected a rotation by quarter turns, got {a, b, c, d}")
+    return UPRIGHT[signs]
+
+
+def _drain_graph(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
+    while True:
+        try:
+            yield graph.pull()
+        except (av.error.BlockingIOError, av.error.EOFError):  # wants more; or all is out
+            return

@@ -1,0 +1,103 @@
+import logging
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import nn
+
+from vqe.models import BilateralGrid, Identity, SampleConv
+from vqe.onnx_export import export_onnx
+
+SIZES = ((64, 96), (90, 160), (37, 53))
+
+
+class NumpyRamp(nn.Module):
+    """Leaves torch on its way, which is traced for one size only."""
+
+    def forward(self, frames):
+        ramp = np.linspace(0, 1, int(frames.shape[3]), dtype=np.float32)
+        return frames * torch.from_numpy(ramp)
+
+
+class Random(nn.Module):
+    """Gives other values at each run, so that no export can equal it."""
+
+    def forward(self, frames):
+        return frames + torch.rand_like(frames)
+
+
+def perturb(network):
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    return network
+
+
+def run(path, frames):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return torch.from_numpy(session.run(["enhanced"], {"frames": frames.numpy()})[0])
+
+
+@pytest.mark.parametrize("network_class", [Identity, SampleConv, BilateralGrid])
+def test_one_file_equals_torch_at_any_size(network_class, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    network = perturb(network_class()).train()
+    path = tmp_path / "new folder" / "best.onnx"
+    report = export_onnx(network, path, height=64, width=96, check_sizes=SIZES)
+
+    assert [p.name for p in path.parent.iterdir()] == ["best.onnx"]
+    assert (report.path, report.dynamic, report.sizes) == (path, True, SIZES)
+    assert report.max_abs_error < 1e-4
+    assert network.training
+    model = onnx.load(path)
+    assert [o.version for o in model.opset_import if o.domain == ""] == [report.opset]
+    assert report.opset >= 20
+
+    network.eval()
+    for batch, (height, width) in zip((1, 3, 2), SIZES, strict=True):
+        frames = torch.rand(batch, 3, height, width)
+        enhanced = run(path, frames)
+        with torch.no_grad():
+            torch.testing.assert_close(enhanced, network(frames), atol=1e-4, rtol=0)
+        if network_class is not Identity:
+            assert (enhanced - frames).abs().max() > 0.01  # the weights did something
+    told = [record for record in caplog.records if record.name == "vqe.onnx_export"]
+    assert f"max error against torch {report.max_abs_error:.1e}" in told[-1].getMessage()
+
+
+def test_nothing_but_the_log_is_said_and_no_path_is_stored(tmp_path, capfd, caplog):
+    caplog.set_level(logging.INFO)
+    export_onnx(SampleConv(), tmp_path / "a.onnx", check_sizes=[(8, 8)])
+    said = capfd.readouterr()
+    assert (said.out, said.err) == ("", "")
+    assert {record.name for record in caplog.records} == {"vqe.onnx_export"}
+    assert b"sample_conv.py" not in (tmp_path / "a.onnx").read_bytes()
+
+
+def test_a_network_of_one_size_is_exported_for_that_size(tmp_path, caplog):
+    report = export_onnx(NumpyRamp(), tmp_path / "a.onnx", height=24, width=32)
+    assert (report.dynamic, report.sizes) == (False, ((24, 32),))
+    assert "24x32 only" in caplog.text
+    frames = torch.rand(1, 3, 24, 32)
+    torch.testing.assert_close(run(tmp_path / "a.onnx", frames), NumpyRamp()(frames))
+
+
+def test_an_export_unlike_torch_is_refused_and_the_old_file_kept(tmp_path):
+    path = tmp_path / "a.onnx"
+    path.write_bytes(b"old")
+    with pytest.raises(RuntimeError, match=r"expected ONNX within 0.0001 of torch at .*8, 8"):
+        export_onnx(Random(), path, check_sizes=[(8, 8)])
+    assert [p.name for p in tmp_path.iterdir()] == ["a.onnx"]
+    assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("package", ["onnxruntime", "onnxscript"])
+def test_a_missing_package_is_named_with_its_remedy(package, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(RuntimeError, match=rf"package {package}.*pip install 'vqe\[export\]'"):
+        export_onnx(SampleConv(), tmp_path / "a.onnx")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,57 @@
+import multiprocessing
+
+import pytest
+import torch
+
+from vqe.data import LoaderOptions, VQEDataModule
+from vqe.schema import VIDEO_KEY
+
+
+def build(data_folder, **options):
+    loader = options.pop("loader", LoaderOptions(batch_size=4, eval_batch_size=2))
+    data = VQEDataModule(str(data_folder), valid_fraction=0.34, loader=loader, **options)
+    data.setup("fit")
+    return data
+
+
+def test_valid_null_cuts_training_videos(data_folder):
+    data = build(data_folder)
+    videos = {
+        name: set(map(tuple, table[VIDEO_KEY].astype(str).to_numpy()))
+        for name, table in data.tables.items()
+    }
+    assert not videos["train"] & videos["valid"]
+    assert len(videos["train"] | videos["valid"]) == 5
+
+
+def test_named_valid_csv_leaves_training_whole(data_folder):
+    data = build(data_folder, valid="test_minimal.csv", valid_query='video_id == "video_0001"')
+    assert len(data.tables["train"]) == 20
+    assert set(data.tables["valid"]["video_id"]) == {"video_0001"}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    "context", sorted({"fork", "spawn"} & set(multiprocessing.get_all_start_methods()))
+)
+def test_workers_deliver_what_the_main_process_does(data_folder, workers, context):
+    if workers == 0 and context == "spawn":
+        pytest.skip("no worker to start")
+    reference = next(iter(build(data_folder).val_dataloader()))
+    options = LoaderOptions(2, 2, num_workers=workers, multiprocessing_context=context)
+    batch = next(iter(build(data_folder, loader=options).val_dataloader()))
+    assert set(batch) == {"x", "y", "has_target", "seed", "index"}
+    for name, value in reference.items():
+        assert torch.equal(batch[name], value)
+
+
+def test_training_batches_have_the_training_size(data_folder):
+    for batch in build(data_folder, size=(40, 48)).train_dataloader():
+        assert batch["x"].shape == (4, 3, 40, 48)
+
+
+def test_test_frames_keep_their_own_size(data_folder):
+    data = build(data_folder, size=(40, 48))
+    data.setup("test")
+    sizes = {tuple(batch["x"].shape[-2:]) for batch in data.test_dataloader()}
+    assert sizes == {(72, 96), (71, 95)}

@@ -1,0 +1,7 @@
+"""Frames on disk -> batches of RGB [0,1]."""
+
+from vqe.data.datamodule import LoaderOptions, VQEDataModule
+from vqe.data.dataset import FrameDataset
+from vqe.data.transforms import PairedTransform
+
+__all__ = ["FrameDataset", "LoaderOptions", "PairedTransform", "VQEDataModule"]

@@ -1,0 +1,175 @@
+"""Score frames or clips without a reference: DOVER, a technical and an aesthetic branch.
+
+"Exploring Video Quality Assessment on User Generated Contents from Aesthetic and Technical
+Perspectives" (Wu et al., ICCV 2023). Files in reading order: views, patches, precision, windows,
+swin, convnext, fusion.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqe.critics.dover.convnext import ConvNeXt3D
+from vqe.critics.dover.fusion import check_fusion, fuse
+from vqe.critics.dover.precision import KeepFloat32
+from vqe.critics.dover.swin import SwinTransformer3D
+from vqe.critics.dover.views import Offsets, cut_fragments, draw_offsets, normalise, shrink
+
+STILL_LENGTH = 32  # a still frame stands for a clip of as many equal frames
+CHANNEL_ORDERS = ("bgr", "rgb")
+CONVNEXT_TINY = {"dims": (96, 192, 384, 768), "depths": (3, 3, 9, 3)}
+CONVNEXT_V2_FEMTO = {"dims": (48, 96, 192, 384), "depths": (2, 2, 6, 2), "response_norm": True}
+# The classifier that the backbones were pre-trained with.
+MOBILE_UNUSED_KEYS = tuple(
+    f"{branch}_backbone.head.{kind}"
+    for branch in ("technical", "aesthetic")
+    for kind in ("weight", "bias")
+)
+
+
+class ScoreHead(KeepFloat32, nn.Module):
+    """Score each token: two 1x1x1 convolutions, in float32 for features of any type."""
+
+    def __init__(self, channels: int, hidden: int):
+        super().__init__()
+        self.fc_hid = nn.Conv3d(channels, hidden, 1)
+        self.fc_last = nn.Conv3d(hidden, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features [N,T,H,W,C] to a score map [N,1,T,H,W]."""
+        x = x.to(self.fc_hid.weight.dtype)
+        x = F.gelu(F.linear(x, self.fc_hid.weight.flatten(1), self.fc_hid.bias))
+        return F.linear(x, self.fc_last.weight.flatten(1), self.fc_last.bias).movedim(-1, 1)
+
+
+class DOVER(nn.Module):
+    """Rate the quality of still frames or of clips; meant for inference alone.
+
+    Weights start random: see `vqe.critics.load_weights`. After `.to(torch.bfloat16)` the backbones
+    run in bfloat16; norms, heads, means and fusion stay in float32.
+
+    Args:
+        variant: `dover`, or `mobile` for DOVER-Mobile.
+        max_clips: clips or stills in one pass, which bounds the memory; one is fastest on a CPU.
+
+    Raises:
+        ValueError: no such variant, or `max_clips` below 1.
+    """
+
+    def __init__(self, variant: str = "dover", max_clips: int = 4):
+        super().__init__()
+        if max_clips < 1:
+            raise ValueError(f"expected max_clips of at least 1, got {max_clips}")
+        self.max_clips = max_clips
+        if variant == "dover":
+            self.checkpoint_name, self.unused_keys = "DOVER.pth", ()
+            channels, hidden = 768, 64
+            self.technical_backbone = SwinTransformer3D()
+            self.aesthetic_backbone = ConvNeXt3D(**CONVNEXT_TINY)
+        elif variant == "mobile":
+            self.checkpoint_name, self.unused_keys = "DOVER-Mobile.pth", MOBILE_UNUSED_KEYS
+            channels, hidden = 384, 32
+            self.technical_backbone = ConvNeXt3D(**CONVNEXT_V2_FEMTO)
+            self.aesthetic_backbone = ConvNeXt3D(**CONVNEXT_V2_FEMTO)
+        else:
+            raise ValueError(f"expected variant to be one of dover, mobile, got {variant!r}")
+        self.technical_head = ScoreHead(channels, hidden)
+        self.aesthetic_head = ScoreHead(channels, hidden)
+
+    def technical_map(self, clips: Tensor) -> Tensor:
+        """Score tokens of normalised clips [N,3,T,H,W]: [N,1,T/2,H/32,W/32]."""
+        return self._map(lambda part: self.technical_head(self.technical_backbone(part)), clips)
+
+    def aesthetic_map(self, clips: Tensor) -> Tensor:
+        """Score tokens of normalised clips [N,3,T,H,W]: [N,1,T/2,H/32,W/32]."""
+        return self._map(lambda part: self.aesthetic_head(self.aesthetic_backbone(part)), clips)
+
+    def technical(self, clips: Tensor) -> Tensor:
+        """Score the technical quality of normalised clips [N,3,T,H,W]: raw branch means [N]."""
+        return self.technical_map(clips).mean(dim=(1, 2, 3, 4))
+
+    def aesthetic(self, clips: Tensor) -> Tensor:
+        """Score the aesthetic quality of normalised clips [N,3,T,H,W]: raw branch means [N]."""
+        return self.aesthetic_map(clips).mean(dim=(1, 2, 3, 4))
+
+    @torch.no_grad()
+    def branch_scores(
+        self,
+        frames: Tensor,
+        offsets: Offsets | None = None,
+        generator: torch.Generator | None = None,
+        channel_order: str = "bgr",
+        num_clips: int = 3,
+    ) -> tuple[Tensor, Tensor]:
+        """Score still frames: raw (technical [B], aesthetic [B]) before they are fused.
+
+        Args:
+            frames: uint8 [B,3,H,W], BGR as OpenCV reads them.
+            offsets: rows and columns of the fragments in their cells, [num_clips,7,7] for all
+                frames or [B,num_clips,7,7]; drawn if None.
+            generator: source of the offsets.
+            channel_order: `bgr` takes the RGB means off the BGR planes, as the challenge does,
+                `rgb` puts the planes in order first.
+            num_clips: technical views of a frame, where offsets are drawn.
+
+        Raises:
+            ValueError: other frames, offsets or channel order.
+        """
+        if channel_order not in CHANNEL_ORDERS:
+            raise ValueError(
+                f"expected channel_order to be one of {', '.join(CHANNEL_ORDERS)}, "
+                f"got {channel_order!r}"
+            )
+        if frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[1] != 3:
+            raise ValueError(
+                f"expected uint8 frames [B,3,H,W], got {frames.dtype} {list(frames.shape)}"
+            )
+        if offsets is None:
+            offsets = draw_offsets(*frames.shape[2:], num_clips, generator)
+        if channel_order == "rgb":
+            frames = frames.flip(1)
+        fragments = cut_fragments(frames, offsets)
+        technical = self._score_stills(
+            self.technical_backbone, self.technical_head, fragments.flatten(0, 1)
+        )
+        aesthetic = self._score_stills(self.aesthetic_backbone, self.aesthetic_head, shrink(frames))
+        return technical.view(fragments.shape[:2]).mean(1), aesthetic
+
+    def score_stills(
+        self,
+        frames_u8_bchw: Tensor,
+        offsets: Offsets | None = None,
+        generator: torch.Generator | None = None,
+        fusion: str = "challenge",
+        channel_order: str = "bgr",
+        num_clips: int = 3,
+    ) -> Tensor:
+        """Score still frames, each as the clip of its copies: fused scores [B] in [0, 1].
+
+        Args:
+            frames_u8_bchw: uint8 [B,3,H,W], BGR as OpenCV reads them.
+            offsets: see `branch_scores`.
+            generator: see `branch_scores`.
+            fusion: `challenge` or `paper`, see `vqe.critics.dover.fusion`.
+            channel_order: see `branch_scores`.
+            num_clips: see `branch_scores`.
+        """
+        check_fusion(fusion)  # before the work, not after it
+        branches = self.branch_scores(frames_u8_bchw, offsets, generator, channel_order, num_clips)
+        return fuse(*branches, fusion)
+
+    def _score_stills(self, backbone: nn.Module, head: nn.Module, views: Tensor) -> Tensor:
+        """Return the branch means [N] of uint8 views [N,3,224,224]."""
+
+        def score(part: Tensor) -> Tensor:
+            features = backbone(normalise(part)[:, :, None], still_length=STILL_LENGTH)
+            return head(features).mean(dim=(1, 2, 3, 4))
+
+        return self._map(score, views)
+
+    def _map(self, score: Callable[[Tensor], Tensor], clips: Tensor) -> Tensor:
+        # One clip fits the processor's cache, and its memory is used again without page faults.
+        at_once = 1 if clips.device.type == "cpu" else self.max_clips
+        return torch.cat([score(part) for part in clips.split(at_once)])

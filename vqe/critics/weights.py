@@ -1,0 +1,208 @@
+"""Fill a critic: checkpoint file or state dict -> loaded module; or seeded random weights.
+
+Reading a file never runs code it holds: tensors, plain containers and the configuration classes of
+a Lightning checkpoint are let through, anything else is refused.
+"""
+
+import logging
+import math
+import pickle
+import re
+import struct
+import typing
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig, ListConfig, base, nodes
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
+
+CHALLENGE_STORAGE = "https://ic3mi.z22.web.core.windows.net/vqe"
+DOVER_RELEASES = "https://github.com/QualityAssessment/DOVER/releases/download"
+SOURCES = {
+    "VQA.ckpt": f"{CHALLENGE_STORAGE}/VQA.ckpt",
+    "DOVER.pth": f"{CHALLENGE_STORAGE}/DOVER.pth or {DOVER_RELEASES}/v0.1.0/DOVER.pth",
+    "DOVER-Mobile.pth": f"{DOVER_RELEASES}/v0.5.0/DOVER-Mobile.pth",
+}
+PREFIX = "_model."  # of the tensors in VQA.ckpt
+SHOWN_KEYS = 10
+
+# Gain and bias of the output layers of untrained critics, found by trying real and odd frames.
+OUTPUTS = {
+    "main_head.13": (0.01, 0.5),
+    "aux_head.2": (0.01, 0.5),
+    "technical_head.fc_last": (0.02, 0.0),
+    "aesthetic_head.fc_last": (0.02, 0.0),
+}
+GAIN = 1.5
+
+# What omegaconf's containers are made of: they hold values and run nothing when they are built.
+CONFIG_CLASSES = [
+    *(DictConfig, ListConfig, base.ContainerMetadata, base.Metadata),
+    *(nodes.AnyNode, nodes.BooleanNode, nodes.FloatNode, nodes.IntegerNode, nodes.StringNode),
+    *(defaultdict, dict, list, int, float, str, bool, typing.Any),
+]
+# What a damaged or foreign file makes the reader raise.
+READ_ERRORS = (
+    *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, EOFError, OverflowError),
+    *(pickle.UnpicklingError, struct.error, AssertionError, SafetensorError),
+)
+
+
+def explain_source(checkpoint_name: str) -> str:
+    """Say where a checkpoint can be had and what runs without it, for error messages."""
+    option = "model_vqa" if checkpoint_name == "VQA.ckpt" else "model_dover"
+    return (
+        f"Download {SOURCES[checkpoint_name]} and name it in {option}.weights. To run without it: "
+        f"{option}.weights=untrained, random weights whose scores mean nothing"
+        + (", or model_dover=off" if option == "model_dover" else "")
+    )
+
+
+def load_weights(module: nn.Module, source: str | Path | Mapping[str, Tensor]) -> nn.Module:
+    """Fill a critic in place, put it in eval mode and return it.
+
+    Args:
+        module: `UNetLite` or `DOVER`.
+        source: a checkpoint file (`.ckpt`, `.pth`, `.safetensors`), or its content: a state dict,
+            plain or under `state_dict`, with or without the prefix `_model.`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file cannot be read, or its keys or shapes are not the module's.
+    """
+    if isinstance(source, Mapping):
+        content, name = source, "the state dict"
+    else:
+        content, name = read_checkpoint(source, module.checkpoint_name), str(source)
+    state = content.get("state_dict", content)
+    if not isinstance(state, Mapping):
+        raise ValueError(f"expected a dict under state_dict, got {type(state).__name__} ({name})")
+    state = {str(key).removeprefix(PREFIX): value for key, value in state.items()}
+    for key in module.unused_keys:
+        state.pop(key, None)
+    own = module.state_dict()
+    _check_state(state, own, f"{name}, weights of {type(module).__name__}")
+    module.load_state_dict({key: state.get(key, value) for key, value in own.items()})
+    return module.eval()
+
+
+def read_checkpoint(path: str | Path, checkpoint_name: str) -> dict:
+    """Read a checkpoint file without running code from it.
+
+    Args:
+        path: the file.
+        checkpoint_name: the published file it should be, a key of `SOURCES`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, holds something else, or holds objects that are refused.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"expected the weights {checkpoint_name}, got no file {path}. "
+            f"{explain_source(checkpoint_name)}"
+        )
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals(CONFIG_CLASSES):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except READ_ERRORS as error:
+        raise ValueError(_explain_failure(path, checkpoint_name, error)) from error
+    if not isinstance(content, dict):
+        raise ValueError(
+            f"expected a dict of tensors, got {type(content).__name__} ({path}). "
+            f"{explain_source(checkpoint_name)}"
+        )
+    return content
+
+
+def _explain_failure(path: Path, checkpoint_name: str, error: BaseException) -> str:
+    reason = re.search(r"WeightsUnpickler error: ([^\n]+?)(?: Please |\n|$)", str(error))
+    refused = reason and re.search(r"unsupported|not an allowed|blocked", reason[1], re.IGNORECASE)
+    if refused:
+        return (
+            f"expected tensors and plain configuration, got an object that could run code: "
+            f"{reason[1]} ({path}). It was refused and nothing was run. If you trust the file, "
+            "load it where it was made, keep its tensors alone with "
+            "torch.save(checkpoint['state_dict'], file), and use that file"
+        )
+    words = str(error).strip().split("\n")[0] or type(error).__name__
+    return (
+        f"expected the weights {checkpoint_name}, got a file that cannot be read, perhaps cut "
+        f"short: {words} ({path}). Get it again. {explain_source(checkpoint_name)}"
+    )
+
+
+def _check_state(state: dict[str, Tensor], own: dict[str, Tensor], name: str) -> None:
+    """Hold keys and shapes against the module's; integer buffers may be missing."""
+    missing = [k for k, v in own.items() if k not in state and v.is_floating_point()]
+    unexpected = [k for k in state if k not in own]
+    misshapen = []
+    for key in state.keys() & own.keys():
+        value, expected = state[key], own[key]
+        if not isinstance(value, Tensor):
+            misshapen.append(f"{key} (expected a tensor, got {type(value).__name__})")
+        elif value.shape != expected.shape:
+            misshapen.append(f"{key} (expected {list(expected.shape)}, got {list(value.shape)})")
+        elif key.endswith("relative_position_index") and not torch.equal(
+            value.cpu(), expected.cpu()
+        ):
+            misshapen.append(f"{key} (expected the index of windows of 8x7x7, got another)")
+    lists = {"missing": missing, "unexpected": unexpected, "misshapen": sorted(misshapen)}
+    found = [f"{len(keys)} {what}: {_shorten(keys)}" for what, keys in lists.items() if keys]
+    if found:
+        raise ValueError(
+            f"expected the {len(own)} keys of the published checkpoint, got {'; '.join(found)} "
+            f"({name}). Check that the file belongs to this critic and variant"
+        )
+
+
+def _shorten(keys: Iterable[str]) -> str:
+    keys = list(keys)
+    more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
+    return ", ".join(keys[:SHOWN_KEYS]) + more
+
+
+@torch.no_grad()
+def untrained_(module: nn.Module, seed: int = 0) -> nn.Module:
+    """Fill a critic with seeded random weights, put it in eval mode and return it.
+
+    Its scores vary from frame to frame inside their range, and mean nothing. The same seed gives
+    the same weights, whatever the state of the global generators.
+    """
+    log.warning(
+        "%s is untrained (random weights, seed %d): its scores mean nothing",
+        type(module).__name__,
+        seed,
+    )
+    for key, value in module.state_dict().items():
+        if not value.is_floating_point():
+            continue
+        generator = torch.Generator().manual_seed(zlib.crc32(key.encode()) ^ seed)
+        noise = torch.randn(value.shape, generator=generator)
+        value.copy_(_random_weight(key, noise))
+    return module.eval()
+
+
+def _random_weight(key: str, noise: Tensor) -> Tensor:
+    """Scale noise so that activations keep about their size, and outputs stay inside the clamps."""
+    layer, _, kind = key.rpartition(".")
+    if layer in OUTPUTS:
+        gain, bias = OUTPUTS[layer]
+        return torch.full_like(noise, bias) if kind == "bias" else noise * gain
+    if kind == "running_var" or (kind in ("weight", "gamma") and noise.ndim == 1):
+        return torch.ones_like(noise)
+    if kind == "bias" and "_excitation" in layer:  # a gate around zero would let nothing through
+        return torch.ones_like(noise)
+    if noise.ndim == 1 or kind in ("gamma", "beta") or kind.endswith("bias_table"):
+        return 0.1 * noise
+    return GAIN * noise / math.sqrt(noise[0].numel())

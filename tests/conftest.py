@@ -1,6 +1,7 @@
 """Fixtures every test file may use: a small data folder and composed configs."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import cv2
@@ -70,6 +71,21 @@ def write_data(root: Path) -> Path:
             table = pd.DataFrame(rows, columns=FRAME_COLUMNS)
             table.to_csv(root / f"{name}{kind}.csv", index=False)
     return root
+
+
+def run_command(command: list[str], folder: Path, *, threads: int = 1) -> str:
+    """Run a command as a user would; return what it printed. It must end well."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    return done.stdout
 
 
 @pytest.fixture(scope="session")

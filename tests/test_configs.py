@@ -1,0 +1,64 @@
+"""Every YAML composes, and every group's options build what they name."""
+
+import inspect
+
+import pytest
+from conftest import compose_config
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+
+from vqe import assembly
+from vqe.config import CONF_DIR
+from vqe.dataset_builder import build_dataset
+
+FILES = sorted(p.relative_to(CONF_DIR).with_suffix("") for p in CONF_DIR.rglob("*.yaml"))
+OPTIONS = [f for f in FILES if len(f.parts) > 1 and f.parts[0] not in ("data", "hydra")]
+WEIGHTS = ("model_vqa.weights=untrained", "dataset.path=somewhere")
+
+
+def compose_option(option, tmp_path):
+    group = option.parts[0]
+    overrides = [*WEIGHTS, f"{group}={option.name}", "trainer.accelerator=cpu"]
+    if option.name not in ("off", "demo"):
+        overrides.append("model_dover.weights=untrained")
+    return compose_config(tmp_path, *overrides)
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=str)
+def test_every_option_composes(option, tmp_path):
+    config = compose_option(option, tmp_path)
+    assert option.parts[0] in ("experiment", "paths") or option.parts[0] in config
+
+
+@pytest.mark.parametrize(
+    "option", [o for o in OPTIONS if o.parts[0] not in ("experiment", "paths")], ids=str
+)
+def test_every_option_instantiates(option, tmp_path):
+    config = compose_option(option, tmp_path)
+    node = config[option.parts[0]]
+    if option.parts[0] in ("callbacks", "logger"):
+        assert all(instantiate(part) is not None for part in node.values() if part)
+    elif option.parts[0] == "trainer":
+        if option.name != "gpu":  # no such device where the tests run
+            assert assembly.build_trainer(config) is not None
+    elif node:
+        assert instantiate(node, _convert_="all") is not None
+
+
+@pytest.mark.parametrize("name", ["data/all_30fps", "data/demo"])
+def test_builder_configs_name_the_builder_s_arguments(name, tmp_path):
+    config = compose_config(tmp_path, "data.source_dir=x", name=name)
+    assert set(config.data) <= set(inspect.signature(build_dataset).parameters)
+
+
+def test_every_file_is_reached():
+    primary = {f.as_posix() for f in FILES if len(f.parts) == 1}
+    assert primary == {"vqe", "test_vqe"}
+    assert len(OPTIONS) + len(primary) + len([f for f in FILES if f.parts[0] == "data"]) == len(
+        FILES
+    )
+
+
+def test_no_group_option_has_a_key_its_constructor_does_not_take(tmp_path):
+    with pytest.raises(InstantiationException, match="unexpected keyword"):
+        instantiate(compose_config(tmp_path, *WEIGHTS, "+dataloader.batchsize=3").dataloader)

@@ -1,0 +1,148 @@
+"""Batch -> loss, metrics and enhanced frames: the training loop's view of network and critics."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import nn
+
+from vqe.critics.frozen import FrozenCritics
+from vqe.losses import Step, WeightedTerms
+from vqe.metrics import ValidationMetrics, rmse, squared_error
+from vqe.pixels import dequantise, quantise
+from vqe.schema import SCORES
+
+log = logging.getLogger(__name__)
+
+NETWORK_CONFIG = "network_config"  # key in a checkpoint: how to build the network again
+CRITICS_PREFIX = "critics."
+
+
+class VQEModule(LightningModule):
+    """An enhancement network, trained and measured against frozen critics.
+
+    Args:
+        network: RGB [0,1] [B,3,H,W] -> the same shape; clamped in eval mode alone.
+        critics: both critics; None trains and tests without them.
+        loss: named terms; those that need scores need critics.
+        optimizer: called with the parameters.
+        scheduler: called with the optimizer and `total_steps`; None keeps the learning rate.
+        network_config: plain dict that builds the network, stored in every checkpoint.
+
+    Raises:
+        ValueError: the loss needs critics and there are none.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        critics: FrozenCritics | None = None,
+        loss: WeightedTerms | None = None,
+        *,
+        optimizer: Callable[..., torch.optim.Optimizer] | None = None,
+        scheduler: Callable[..., Any] | None = None,
+        network_config: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if loss is not None and loss.needs_scores and critics is None:
+            raise ValueError(
+                f"expected critics for the loss terms {list(loss.weights)}, got none. "
+                "Set the weight of the critic terms to 0: loss.weights.vqa=0"
+            )
+        self.network = network
+        self.critics = critics
+        self.loss = loss
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.network_config = network_config
+        self.metrics = ValidationMetrics()
+        self.register_load_state_dict_post_hook(_forgive_missing_critics)
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """Enhance RGB [0,1] [B,3,H,W]."""
+        return self.network(frames)
+
+    def _shared_step(self, batch: dict[str, torch.Tensor]) -> tuple[Step, dict[str, torch.Tensor]]:
+        x, enhanced = batch["x"], self(batch["x"])
+        scores = self.critics(x, enhanced, batch["seed"]) if self.loss.needs_scores else None
+        step = Step(x, enhanced, batch["y"], batch["has_target"], scores)
+        return step, self.loss(step)
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_index: int) -> torch.Tensor:
+        """Return the weighted loss of a batch."""
+        _, values = self._shared_step(batch)
+        named = {f"train/{name}": value.detach() for name, value in values.items()}
+        self.log_dict(named, prog_bar=True, batch_size=len(batch["x"]))
+        self.log("train/lr", self.optimizers().param_groups[0]["lr"])
+        return values["loss"]
+
+    def validation_step(self, batch: dict[str, torch.Tensor], batch_index: int) -> dict[str, Any]:
+        """Measure frames as they would be rendered; return `index` [B] and `enhanced_u8`."""
+        rendered, supervised = self._render(batch), batch["has_target"]
+        mse_b = squared_error(rendered[supervised], batch["y"][supervised])
+        self.metrics.update(mse_b, self._score(batch, rendered, ~supervised))
+        return {"index": batch["index"], "enhanced_u8": quantise(rendered)}
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over all frames of all ranks."""
+        named = {f"val/{name}": value for name, value in self.metrics.compute().items()}
+        self.log_dict(named, sync_dist=True)  # equal on all ranks already
+        self.metrics.reset()
+
+    def test_step(self, batch: dict[str, torch.Tensor], batch_index: int) -> dict[str, Any]:
+        """Return what the test callbacks collect for a batch of one video.
+
+        Returns:
+            `index` [B], the frames' positions in the table; `enhanced_u8` [B,3,H,W], RGB;
+            `rmse` [B] where the video has targets and `scores` [B,12] where it has none, else None.
+        """
+        rendered = self._render(batch)
+        supervised = bool(batch["has_target"].all())
+        scores = None if supervised else self._score(batch, rendered, ~batch["has_target"])
+        return {
+            "index": batch["index"],
+            "enhanced_u8": quantise(rendered),
+            "rmse": rmse(rendered, batch["y"]) if supervised else None,
+            "scores": scores if scores is not None and len(scores) else None,
+        }
+
+    def _render(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        return dequantise(quantise(self(batch["x"])))
+
+    def _score(
+        self, batch: dict[str, torch.Tensor], rendered: torch.Tensor, chosen: torch.Tensor
+    ) -> torch.Tensor:
+        if self.critics is None or not chosen.any():
+            return rendered.new_zeros(0, len(SCORES))
+        frames = (batch["x"][chosen], rendered[chosen], batch["seed"][chosen])
+        return self.critics(*frames).clamped
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Hand the network's parameters, and nothing else, to the optimizer."""
+        optimizer = self.optimizer(self.network.parameters())
+        if self.scheduler is None:
+            return {"optimizer": optimizer}
+        steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = self.scheduler(optimizer, total_steps=steps)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Store how to build the network again."""
+        checkpoint[NETWORK_CONFIG] = self.network_config
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let a schedule end where this run ends, which may be later than the run it goes on."""
+        for state in checkpoint.get("lr_schedulers", ()):
+            for length in ("total_steps", "_schedule_phases"):  # OneCycleLR's
+                state.pop(length, None)
+
+
+def _forgive_missing_critics(module: nn.Module, incompatible_keys: Any) -> None:
+    """Critics are not in a checkpoint; the network's keys stay strict."""
+    missing = incompatible_keys.missing_keys
+    missing[:] = [key for key in missing if not key.startswith(CRITICS_PREFIX)]

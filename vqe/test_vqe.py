@@ -1,0 +1,56 @@
+"""Checkpoint -> enhanced videos and metric CSVs, offline."""
+
+import logging
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import seed_everything
+
+from vqe import config as _config  # noqa: F401  registers what the configs interpolate
+from vqe.assembly import (
+    build_critics,
+    build_data,
+    build_trainer,
+    load_network,
+    quiet_other_ranks,
+)
+from vqe.callbacks import RenderVideos, WriteMetrics
+from vqe.module import VQEModule
+
+log = logging.getLogger(__name__)
+
+
+def test(cfg: DictConfig) -> dict[str, float]:
+    """Test the network of a checkpoint on the holdout frames.
+
+    Returns:
+        Every number logged, such as `test/rmse` and `test/score`; none with `only_videos`.
+
+    Raises:
+        ValueError: both `only_csv` and `only_videos` are set.
+    """
+    if cfg.only_csv and cfg.only_videos:
+        raise ValueError("expected at most one of only_csv and only_videos, got both")
+    quiet_other_ranks()
+    seed_everything(cfg.seed, workers=True, verbose=False)
+    own = OmegaConf.to_container(cfg.model_vqe, resolve=True) if cfg.model_vqe else None
+    network, network_config = load_network(Path(cfg.checkpoint), own)
+    log.info("testing %s of %s", network_config["_target_"], cfg.checkpoint)
+    critics = None if cfg.only_videos else build_critics(cfg)
+    trainer = build_trainer(cfg)
+    left_out = {cfg.only_csv: RenderVideos, cfg.only_videos: WriteMetrics}.get(True)
+    if left_out:
+        trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, left_out)]
+    trainer.test(VQEModule(network, critics), datamodule=build_data(cfg))
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="test_vqe")
+def main(cfg: DictConfig) -> None:
+    """Test as configured."""
+    test(cfg)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,8 @@
 # Two commands: `make demo` and `make test`. Both make the environment .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
+# Threads that spin while they wait cost up to ten times the time where something else runs too.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: demo test env clean
 .DEFAULT_GOAL := help

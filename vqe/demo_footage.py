@@ -58,8 +58,8 @@ CUTS = (
     Cut("carphone_pristine.mp4", 60, 12, "train/unsupervised/video_0001"),
     Cut("face_noface.mov", 0, 16, "test/supervised/synthetic/video_0001"),
     Cut("single_face.mp4", 8, 16, "test/supervised/synthetic/video_0002"),
-    Cut("single_face.mp4", 0, 60, "test/unsupervised/video_0001"),
-    Cut("face_noface.mov", 16, 30, "test/unsupervised/video_0002"),
+    Cut("single_face.mp4", 0, 48, "test/unsupervised/video_0001"),
+    Cut("face_noface.mov", 16, 24, "test/unsupervised/video_0002"),
 )
 
 

@@ -30,13 +30,11 @@ def test_named_valid_csv_leaves_training_whole(data_folder):
     assert set(data.tables["valid"]["video_id"]) == {"video_0001"}
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize(
-    "context", sorted({"fork", "spawn"} & set(multiprocessing.get_all_start_methods()))
-)
+CONTEXTS = sorted({"fork", "spawn"} & set(multiprocessing.get_all_start_methods()))
+
+
+@pytest.mark.parametrize(("workers", "context"), [(0, None), *((2, c) for c in CONTEXTS)])
 def test_workers_deliver_what_the_main_process_does(data_folder, workers, context):
-    if workers == 0 and context == "spawn":
-        pytest.skip("no worker to start")
     reference = next(iter(build(data_folder).val_dataloader()))
     options = LoaderOptions(2, 2, num_workers=workers, multiprocessing_context=context)
     batch = next(iter(build(data_folder, loader=options).val_dataloader()))

@@ -54,9 +54,9 @@ class WriteMetrics(Callback):
         """Keep a batch's numbers, each frame's position in the table first."""
         for name, kept in self._frames.items():
             if outputs[name] is not None:
-                values = outputs[name].reshape(len(outputs["index"]), -1)
-                columns = torch.cat([outputs["index"][:, None].to(values), values], dim=1)
-                kept.append(columns.double().cpu().numpy())
+                index = outputs["index"].cpu().double()[:, None]  # exact for any table
+                values = outputs[name].cpu().double().reshape(len(index), -1)
+                kept.append(torch.cat([index, values], dim=1).numpy())
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Gather, average over each video's frames, write and log."""

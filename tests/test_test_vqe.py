@@ -6,6 +6,8 @@ import torch
 from conftest import compose_config
 
 from vqe import test_vqe, train_vqe
+from vqe.critics.frozen import FrozenCritics
+from vqe.data.dataset import frame_seed
 from vqe.models import SampleConv
 
 OPTIONS = (
@@ -111,3 +113,28 @@ def test_one_id_in_two_subsets_is_refused(tmp_path, data_folder, checkpoint):
 def test_only_csv_and_only_videos_exclude_each_other(tmp_path, data_folder, checkpoint):
     with pytest.raises(ValueError, match="at most one of only_csv and only_videos"):
         run_test(tmp_path / "run", data_folder, checkpoint, "only_csv=true", "only_videos=true")
+
+
+def test_critics_see_unsupervised_frames_alone(tmp_path, data_folder, checkpoint, monkeypatch):
+    scored = []
+    original = FrozenCritics.forward
+
+    def count(self, x, enhanced, seeds):
+        scored.extend(seeds.tolist())
+        return original(self, x, enhanced, seeds)
+
+    monkeypatch.setattr(FrozenCritics, "forward", count)
+    run_test(tmp_path / "run", data_folder, checkpoint, SHORT)
+    frames = [f"frame_{i:04d}" for i in range(1, 6)]
+    assert sorted(scored) == sorted(
+        frame_seed("test_unsupervised", "video_0002", f) for f in frames
+    )
+
+
+def test_a_network_of_one_s_own_is_built_from_the_config(tmp_path, data_folder, checkpoint):
+    foreign = torch.load(checkpoint, weights_only=True)
+    foreign["network_config"] = {"_target_": "somebody.elses.Network"}
+    torch.save(foreign, checkpoint)
+    own = (SHORT, "only_videos=true", "model_vqe=sample_conv")
+    _, files = run_test(tmp_path / "run", data_folder, checkpoint, *own)
+    assert "videos/video_0002.mp4" in files

@@ -1,0 +1,181 @@
+"""Tar archive -> a folder that appears whole and checked, or not at all.
+
+Only files and folders are ever made. A link becomes a copy of the file that it names, which must
+be out already: no link stands on disk for a later member to go through.
+"""
+
+import gzip
+import json
+import logging
+import lzma
+import shutil
+import tarfile
+import zlib
+from dataclasses import asdict
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO
+
+from tqdm import tqdm
+
+from vqe.downloading.connection import DownloadError
+from vqe.downloading.sidecar import get_sidecar, read_sidecar
+from vqe.downloading.verify import Counts, check_counts, count_files
+
+log = logging.getLogger(__name__)
+
+MARKER = "download.json"  # in the unpacked folder: the archive's facts and counts
+SUBSET_FOLDERS = frozenset({"supervised", "unsupervised"})
+CHUNK_BYTES = 1 << 20
+# What a damaged archive makes the readers raise.
+READ_ERRORS = (
+    *(tarfile.TarError, EOFError, ValueError),
+    *(zlib.error, lzma.LZMAError, gzip.BadGzipFile),
+)
+# What a name raises that an earlier member has as a file, or as a folder.
+TAKEN_ERRORS = (FileExistsError, NotADirectoryError, IsADirectoryError)
+
+
+def get_unpacking(folder: Path) -> Path:
+    """Return where an archive's files are until they are checked."""
+    return folder.with_name(f".{folder.name}.part")
+
+
+def unpack_archive(archive: Path, folder: Path, expected: Counts) -> Counts:
+    """Unpack an archive, check its counts and put it in place.
+
+    Args:
+        archive: a tar file, compressed in any way Python reads.
+        folder: `<data>/train` or `<data>/test`, absent or empty; takes the folder of the archive
+            that holds supervised/ and unsupervised/, however deep it lies.
+        expected: what it should hold.
+
+    Raises:
+        DownloadError: the archive is damaged, has a member that is no plain file or folder inside
+            it, or does not hold what is expected. Nothing of it stays.
+    """
+    unpacking = get_unpacking(folder)
+    shutil.rmtree(unpacking, ignore_errors=True)  # of a killed run
+    try:
+        _unpack(archive, unpacking, expected.size_bytes)
+        found = _find_subsets(unpacking, archive)
+        counts = count_files(found, expected)
+        check_counts(
+            counts,
+            expected,
+            folder,
+            f"Nothing was put there. If {archive} is damaged, remove it with its "
+            f"{get_sidecar(archive).name} to fetch it anew; if the challenge has a new version, "
+            "change its counts in the config (conf/download.yaml)",
+        )
+        remote = read_sidecar(archive)
+        marker = {
+            "archive": asdict(remote) if remote else None,
+            "files": counts.files,
+            "unpacked_bytes": counts.size_bytes,
+        }
+        (found / MARKER).write_text(json.dumps(marker, indent=2), encoding="utf-8")
+        found.replace(folder)
+    finally:
+        shutil.rmtree(unpacking, ignore_errors=True)
+    return counts
+
+
+def read_unpacked_bytes(folder: Path) -> int | None:
+    """Read from a folder's marker how many bytes it held when it was unpacked."""
+    try:
+        return json.loads((folder / MARKER).read_text(encoding="utf-8"))["unpacked_bytes"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _unpack(archive: Path, target: Path, total_bytes: int | None) -> None:
+    target.mkdir(parents=True)
+    scale = {"unit": "B", "unit_scale": True, "unit_divisor": 1000}
+    name = "its start"
+    try:
+        with (
+            tarfile.open(archive, "r:*") as tar,
+            tqdm(desc=f"unpacking {archive.name}", total=total_bytes, **scale) as bar,
+        ):
+            while (member := tar.next()) is not None:
+                name = member.name
+                _write_member(tar, member, target, archive)
+                bar.update(member.size)
+                tar.members.clear()  # half a million of them would fill the memory
+            while tar.fileobj.read(CHUNK_BYTES):
+                pass  # to the end, where the checksum is
+    except READ_ERRORS as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DownloadError(
+            f"expected a whole tar archive, got: {reason} ({archive}, at {name!r}). Remove it "
+            f"with its {get_sidecar(archive).name} to fetch it anew"
+        ) from error
+
+
+def _write_member(
+    tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, archive: Path
+) -> None:
+    """Write one member below `target`; every folder there is real."""
+    path = target / _check_name(member.name, member, archive)
+    try:
+        if member.isdir():
+            path.mkdir(parents=True, exist_ok=True)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _open_member(tar, member, target, archive) as source, path.open("xb") as file:
+            shutil.copyfileobj(source, file, CHUNK_BYTES)
+    except TAKEN_ERRORS as error:
+        raise _refuse(member, archive, "a second member of that name") from error
+
+
+def _open_member(
+    tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, archive: Path
+) -> IO[bytes]:
+    if member.isreg():
+        return tar.extractfile(member)
+    if member.islnk() or member.issym():
+        return _find_linked(member, target, archive).open("rb")
+    raise _refuse(member, archive, "a device or pipe")
+
+
+def _find_linked(member: tarfile.TarInfo, target: Path, archive: Path) -> Path:
+    """Return the unpacked file that a link names: hard from the top, symbolic from its place."""
+    base = PurePosixPath() if member.islnk() else PurePosixPath(member.name).parent
+    parts: list[str] = []
+    for part in (base / member.linkname).parts:
+        if part == ".." and parts and parts[-1] != "..":
+            parts.pop()
+        else:
+            parts.append(part)
+    path = target / _check_name("/".join(parts), member, archive)
+    if not path.is_file():
+        raise _refuse(member, archive, f"a link to {member.linkname}, no file unpacked before it")
+    return path
+
+
+def _check_name(name: str, member: tarfile.TarInfo, archive: Path) -> PurePosixPath:
+    path = PurePosixPath(name)
+    outside = path.is_absolute() or ".." in path.parts
+    if outside or PureWindowsPath(name).drive or set(name) & {"\\", "\0"}:
+        got = f"a link to {member.linkname}" if member.linkname else "a path"
+        raise _refuse(member, archive, f"{got} that leaves the folder")
+    return path
+
+
+def _refuse(member: tarfile.TarInfo, archive: Path, got: str) -> DownloadError:
+    return DownloadError(
+        f"expected files and folders inside the archive, got {got} ({archive}, member "
+        f"{member.name!r}). Nothing of it was kept: trust neither the archive nor its source"
+    )
+
+
+def _find_subsets(unpacked: Path, archive: Path) -> Path:
+    """Go down from the top to the folder that holds the subsets."""
+    folder = unpacked
+    while folder is not None:
+        inner = [path for path in folder.iterdir() if path.is_dir() and path.name[0] != "."]
+        if any(path.name in SUBSET_FOLDERS for path in inner):
+            return folder
+        folder = inner[0] if len(inner) == 1 else None
+    names = " or ".join(sorted(SUBSET_FOLDERS))
+    raise DownloadError(f"expected a folder {names}, got none ({archive})")

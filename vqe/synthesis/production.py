@@ -1,0 +1,92 @@
+"""Planned videos -> their files, in parallel, with synthesis.csv kept up to date."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+from tqdm import tqdm
+
+from vqe.building.layout import BadFile
+from vqe.synthesis.degradation import Degrader
+from vqe.synthesis.plan import VideoPlan
+from vqe.synthesis.record import Place, Record
+from vqe.synthesis.sources import read_clip
+from vqe.synthesis.writing import open_pair, remove_parts
+from vqe.video import VideoError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MadeVideo:
+    """What became of a plan: frames and bit rate, or why the source is bad."""
+
+    place: Place
+    frames: int = 0
+    h264_kbps: float | None = None
+    bad: BadFile | None = None
+
+
+def make_videos(
+    plans: Sequence[VideoPlan],
+    source_dir: Path,
+    *,
+    max_size: Sequence[int],
+    jobs: int = -1,
+    backend: str = "loky",
+) -> tuple[int, list[BadFile]]:
+    """Make the videos that are not there yet.
+
+    Args:
+        plans: what to make.
+        source_dir: the data folder.
+        max_size: height and width that frames are shrunk to fit into.
+        jobs: videos at a time, -1 for one per core.
+        backend: joblib's backend.
+
+    Returns:
+        How many were made now, and the bad sources, each once.
+
+    Raises:
+        ValueError: a place holds a video of other settings; nothing was made then.
+    """
+    record = Record(source_dir)
+    todo = [plan for plan in plans if not record.add(plan.to_row())]
+    record.save()  # the places are taken from now on, whatever happens
+    places = [(plan.subset, plan.video_id) for plan in todo]
+    bad: dict[Path, BadFile] = {}
+    parallel = joblib.Parallel(n_jobs=jobs, backend=backend, return_as="generator_unordered")
+    calls = (joblib.delayed(make_video)(plan, source_dir, tuple(max_size)) for plan in todo)
+    try:
+        for made in tqdm(parallel(calls), total=len(todo), desc="videos", unit="video"):
+            if made.bad is None:
+                record.set_made(made.place, made.frames, made.h264_kbps)
+            else:
+                bad.setdefault(made.bad.path, made.bad)
+                record.drop([made.place])
+                log.warning("%s: %s", made.bad.path, made.bad.reason)
+    finally:
+        for place in places:
+            remove_parts(source_dir, place)
+        record.save()
+    return len(todo) - sum(place not in record.rows for place in places), list(bad.values())
+
+
+def make_video(plan: VideoPlan, source_dir: Path, max_size: tuple[int, int]) -> MadeVideo:
+    """Make one video; a bad source is returned, not raised, and leaves no file."""
+    place = (plan.subset, plan.video_id)
+    degrade = Degrader(plan.parameters, seed=plan.seed, frames=plan.length)
+    cut = {"start": plan.start, "length": plan.length, "camera": plan.camera}
+    frames = 0
+    try:
+        with open_pair(source_dir, place) as write:
+            for frame in read_clip(plan.source, **cut, max_size=max_size):
+                write(degrade(frame), frame)
+                frames += 1
+    except VideoError as e:
+        if e.path != plan.source:
+            raise  # the disk's fault, not the source's
+        return MadeVideo(place, bad=BadFile(plan.source, e.reason))
+    return MadeVideo(place, frames, degrade.h264_kbps)

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from vqe.data.index import read_index, split_videos
+from vqe.data.index import group_videos, read_index, split_videos
 from vqe.schema import VIDEO_KEY
 
 
@@ -92,3 +92,40 @@ def test_different_seeds_cut_different_videos(data_folder):
 def test_split_refuses_a_fraction_out_of_range(data_folder, fraction):
     with pytest.raises(ValueError, match="valid_fraction"):
         split_videos(read_index(data_folder / "train.csv"), fraction, seed=0)
+
+
+def with_grid(data_folder, tmp_path, frame, fps):
+    def change(table):
+        table["frame"], table["fps"] = "", ""
+        table.loc[2, ["frame", "fps"]] = frame, fps
+
+    return edit(data_folder, tmp_path, change)
+
+
+def test_rows_of_videos_and_of_images_may_be_mixed(data_folder, tmp_path):
+    table = read_index(with_grid(data_folder, tmp_path, "7", "30"))
+    assert table["frame"].tolist()[:4] == [-1, -1, 7, -1]
+    assert table["fps"].tolist()[:4] == [-1, -1, 30, -1]
+    assert table["frame"].dtype == table["fps"].dtype == "int32"
+
+
+@pytest.mark.parametrize(
+    ("frame", "fps", "column"),
+    [("", "30", "frame"), ("7", "", "fps"), ("-1", "30", "frame"), ("7", "0", "fps"),
+     ("7.5", "30", "frame"), ("seven", "30", "frame")],
+)  # fmt: skip
+def test_half_a_grid_position_names_file_row_and_column(data_folder, tmp_path, frame, fps, column):
+    with pytest.raises(ValueError, match=rf"broken\.csv, row 4, column {column}"):
+        read_index(with_grid(data_folder, tmp_path, frame, fps))
+
+
+def test_query_may_choose_by_frame(data_folder, tmp_path):
+    assert len(read_index(with_grid(data_folder, tmp_path, "7", "30"), "frame == 7")) == 1
+
+
+def test_time_order_counts_digits_and_frames(data_folder):
+    table = read_index(data_folder / "test.csv", 'video_id == "video_0003"')
+    table["img_source"] = [f"x/frame_{n}.png" for n in (10000, 9999, 9998, 10001, 1)]
+    assert group_videos(table)["test_unsupervised", "video_0003"].tolist() == [4, 2, 1, 0, 3]
+    table["img_source"], table["frame"] = "x.mp4", [10, 9, 100, 2, 3]
+    assert group_videos(table)["test_unsupervised", "video_0003"].tolist() == [3, 4, 1, 0, 2]

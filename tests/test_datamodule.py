@@ -1,5 +1,6 @@
 import multiprocessing
 
+import cv2
 import pytest
 import torch
 
@@ -38,9 +39,33 @@ def test_workers_deliver_what_the_main_process_does(data_folder, workers, contex
     reference = next(iter(build(data_folder).val_dataloader()))
     options = LoaderOptions(2, 2, num_workers=workers, multiprocessing_context=context)
     batch = next(iter(build(data_folder, loader=options).val_dataloader()))
-    assert set(batch) == {"x", "y", "has_target", "seed", "index"}
+    assert set(batch) == {"x", "y", "has_target", "seed", "index", "video"}
     for name, value in reference.items():
         assert torch.equal(batch[name], value)
+
+
+def test_batches_reach_the_network_as_rgb_in_unit_range(data_folder):
+    data = build(data_folder)
+    batch = next(iter(data.val_dataloader()))
+    path = data_folder / data.tables["valid"]["img_source"][int(batch["index"][0])]
+    batch = data.on_after_batch_transfer(batch, 0)
+    expected = torch.from_numpy(cv2.imread(str(path))[..., ::-1].copy()).permute(2, 0, 1) / 255
+    torch.testing.assert_close(batch["x"][0], expected, rtol=0, atol=0)
+    again = data.on_after_batch_transfer(batch, 0)  # what is float already stays
+    assert torch.equal(again["y"], batch["y"])
+
+
+def test_a_video_has_one_number(data_folder):
+    data = build(data_folder)
+    data.setup("test")
+    numbers = {}
+    for batch in data.test_dataloader():
+        for index, video in zip(batch["index"].tolist(), batch["video"].tolist(), strict=True):
+            numbers.setdefault(video, set()).add(
+                tuple(data.tables["holdout"][VIDEO_KEY].iloc[index])
+            )
+    assert len(numbers) == 5
+    assert all(len(videos) == 1 for videos in numbers.values())
 
 
 def test_training_batches_have_the_training_size(data_folder):

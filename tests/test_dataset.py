@@ -14,11 +14,11 @@ def own_folder(tmp_path):
     return write_data(tmp_path / "own data")
 
 
-def test_sample_is_rgb_in_unit_range(data_folder):
+def test_sample_is_rgb_as_decoded(data_folder):
     table = read_index(data_folder / "train.csv")
     sample = FrameDataset(table, data_folder)[5]
     picture = cv2.imread(str(data_folder / table["img_source"][5]))
-    expected = torch.from_numpy(picture[..., ::-1].copy()).permute(2, 0, 1) / 255
+    expected = torch.from_numpy(picture[..., ::-1].copy()).permute(2, 0, 1)
     torch.testing.assert_close(sample["x"], expected, rtol=0, atol=0)
     assert sample["has_target"]
     assert sample["index"] == 5

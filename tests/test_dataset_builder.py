@@ -297,13 +297,13 @@ def test_faster_rival_is_accepted(source_dir, monkeypatch):
     """A worker may outlive its killed run and finish a video that the next run works on."""
     extract = extraction._extract_clips
 
-    def let_rival_win(video, part, fps):
-        count = extract(video, part, fps)
+    def let_rival_win(video, part, options):
+        record = extract(video, part, options)
         sizes = {side: clip.stat().st_size for side, clip in video.clips.items()}
-        marker = {"video_fps": fps, "bytes": sizes, "frames": count}
+        origin = {"video_fps": options.video_fps, "bytes": sizes, "frame_format": "png"}
         shutil.copytree(part, video.folder)
-        (video.folder / extraction.MARKER).write_text(json.dumps(marker))
-        return count
+        (video.folder / extraction.MARKER).write_text(json.dumps(origin | record))
+        return record
 
     monkeypatch.setattr(extraction, "_extract_clips", let_rival_win)
     report = build(source_dir)
@@ -322,11 +322,18 @@ def test_config_holds_the_arguments_of_build_dataset(name):
 
 def test_marker_says_what_was_extracted(source_dir):
     build(source_dir)
-    marker = json.loads((source_dir / REAL / "video_0000" / extraction.MARKER).read_text())
-    sizes = {
-        side: (source_dir / REAL / f"video_0000_{side}.mp4").stat().st_size for side in ("x", "y")
+    folder = source_dir / REAL / "video_0000"
+    clips = {side: source_dir / REAL / f"video_0000_{side}.mp4" for side in "xy"}
+    assert json.loads((folder / extraction.MARKER).read_text()) == {
+        "video_fps": 30,
+        "bytes": {side: clip.stat().st_size for side, clip in clips.items()},
+        "frame_format": "png",
+        "frames": 6,
+        "size": [64, 48],
+        "frame_bytes": {
+            side: sum(path.stat().st_size for path in (folder / side).iterdir()) for side in "xy"
+        },
     }
-    assert marker == {"video_fps": 30, "bytes": sizes, "frames": 6}
 
 
 def test_import_is_light():

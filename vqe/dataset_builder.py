@@ -1,6 +1,7 @@
-"""Data folder in the challenge's layout -> extracted frames and the CSVs that training reads.
+"""Data folder in the challenge's layout -> the CSVs that training reads, and extracted frames.
 
 python dataset_builder.py --config-name data/all_30fps data.source_dir=<data>
+python dataset_builder.py --config-name data/all_30fps data.source_dir=<data> data.source=video
 """
 
 import logging
@@ -8,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import hydra
-import joblib
 import pandas as pd
 from omegaconf import DictConfig
-from tqdm import tqdm
 
 import vqe.config  # noqa: F401  (the configs need its resolver)
-from vqe.building.layout import LAYOUT, BadFile, SourceVideo, find_videos
-from vqe.building.preparation import PreparedVideo, prepare_video
-from vqe.building.tables import build_table, cut_table
-from vqe.csv_file import write_csv
+from vqe.building.layout import LAYOUT, BadFile, find_videos
+from vqe.building.options import FrameOptions, check_choice, check_count
+from vqe.building.preparation import PreparedVideo
+from vqe.building.tables import FrameTable
+from vqe.building.workers import prepare_videos
+from vqe.csv_file import write_csv, write_rows
 from vqe.schema import TEST_SUBSETS, TRAIN_SUBSETS
 
 log = logging.getLogger(__name__)
@@ -45,44 +46,63 @@ def build_dataset(
     *,
     source_dir: str | Path,
     video_fps: int,
+    source: str = "frames",
+    frame_format: str = "png",
+    jpg_quality: int = 95,
+    verify: str = "all",
     on_error: str = "raise",
     minimal_videos: int = 4,
     minimal_frames: int = 30,
     jobs: int = -1,
     backend: str = "loky",
+    dask_address: str | None = None,
 ) -> BuildReport:
     """Extract frames where they are missing and write the CSVs into `source_dir`.
 
     Args:
         source_dir: the folder that holds train/ or test/ or both.
-        video_fps: frames per second to extract mp4s at.
+        video_fps: frames per second to take from mp4s.
+        source: "frames" extracts the mp4s' frames; "video" extracts nothing: rows name the mp4
+            and, in two more columns, the frame's number at `video_fps` and this rate.
+        frame_format: of extracted frames, "png" (lossless) or "jpg".
+        jpg_quality: 1 to 100, for "jpg".
+        verify: images whose headers are read, where no extraction recorded them: "all", or the
+            "first" of each folder, which then stands for the others, and every empty file.
         on_error: "raise" finishes, writes no frame CSV and raises if a file is bad; "skip" leaves
             out videos with bad files. Both list the files in build_errors.csv.
         minimal_videos: videos of each subset in the minimal CSVs.
         minimal_frames: frames of each of these videos.
         jobs: videos at a time, -1 for one per core.
-        backend: joblib's backend.
+        backend: joblib's backend; "dask" needs `dask_address`.
+        dask_address: of a dask scheduler whose workers see `source_dir` under the same path.
 
     Raises:
         FileNotFoundError: `source_dir` holds no video at all.
         BuildError: files are bad and `on_error` is "raise", or nothing usable is left.
         ValueError: an argument is out of range.
+        RuntimeError: dask.distributed is not installed, or there is no scheduler.
     """
-    _check_options(on_error, video_fps, minimal_videos, minimal_frames)
+    check_choice("on_error", on_error, ("raise", "skip"))
+    minimal = {"videos": minimal_videos, "frames": minimal_frames}
+    for name, value in minimal.items():
+        check_count(f"minimal_{name}", value)
+    options = FrameOptions(video_fps, source, frame_format, jpg_quality, verify)
     source_dir = Path(source_dir).absolute()
     videos, bad = find_videos(source_dir)
     if not videos and not bad:
         raise FileNotFoundError(f"expected videos in {source_dir}, got none. Layout:\n{LAYOUT}")
-    prepared = _prepare_videos(videos, video_fps, jobs, backend)
+    prepared = prepare_videos(
+        videos, options, jobs=jobs, backend=backend, dask_address=dask_address
+    )
     bad += [file for item in prepared for file in item.bad]
     usable = [item for item in prepared if not item.bad]
     _report_bad(bad, source_dir, on_error)
     if not usable:
         raise BuildError(f"expected a usable video in {source_dir}, got none: see {ERRORS_CSV}")
-    csvs = _write_tables(usable, source_dir, minimal_videos, minimal_frames)
+    csvs = _write_tables(usable, source_dir, video_fps if source == "video" else None, minimal)
     report = BuildReport(
         videos=len(usable),
-        frames=sum(len(item.names) for item in usable),
+        frames=sum(item.frames for item in usable),
         extracted=sum(item.extracted for item in usable),
         bad=tuple(bad),
         csvs=tuple(csvs),
@@ -93,26 +113,6 @@ def build_dataset(
         ", ".join(path.name for path in csvs),
     )
     return report
-
-
-def _check_options(on_error: str, *counts: int) -> None:
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f"expected data.on_error raise or skip, got {on_error!r}")
-    for name, value in zip(("video_fps", "minimal_videos", "minimal_frames"), counts, strict=True):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"expected data.{name} to be a whole number above 0, got {value!r}")
-
-
-def _prepare_videos(
-    videos: list[SourceVideo], fps: int, jobs: int, backend: str
-) -> list[PreparedVideo]:
-    """Prepare all videos in parallel and return them in the order given."""
-    parallel = joblib.Parallel(n_jobs=jobs, backend=backend, return_as="generator_unordered")
-    results = parallel(joblib.delayed(prepare_video)(video, fps) for video in videos)
-    done = {}
-    for item in tqdm(results, total=len(videos), desc="videos", unit="video"):
-        done[item.video.folder] = item
-    return [done[video.folder] for video in videos]
 
 
 def _report_bad(bad: list[BadFile], source_dir: Path, on_error: str) -> None:
@@ -130,7 +130,7 @@ def _report_bad(bad: list[BadFile], source_dir: Path, on_error: str) -> None:
 
 
 def _write_tables(
-    usable: list[PreparedVideo], source_dir: Path, minimal_videos: int, minimal_frames: int
+    usable: list[PreparedVideo], source_dir: Path, video_fps: int | None, minimal: dict[str, int]
 ) -> list[Path]:
     written = []
     for part, subsets in PARTS.items():
@@ -138,10 +138,12 @@ def _write_tables(
         if not items:
             log.warning("no usable video below %s/: %s.csv is not written", part, part)
             continue
-        table = build_table(items, source_dir)
-        minimal = cut_table(table, videos=minimal_videos, frames=minimal_frames)
-        for name, rows in ((f"{part}.csv", table), (f"{part}_minimal.csv", minimal)):
-            write_csv(rows, source_dir / name)
+        table = FrameTable(items, source_dir, video_fps)
+        for name, rows in (
+            (f"{part}.csv", table.rows()),
+            (f"{part}_minimal.csv", table.minimal_rows(**minimal)),
+        ):
+            write_rows(table.columns, rows, source_dir / name)
             written.append(source_dir / name)
     return written
 

@@ -8,7 +8,8 @@ import torch
 from pytorch_lightning import LightningModule
 from torch import nn
 
-from vqe.critics.frozen import FrozenCritics
+from vqe.critics.pair import FrozenCritics
+from vqe.enhancement import VideoPass, enhance, flatten_clips
 from vqe.losses import Step, WeightedTerms
 from vqe.metrics import ValidationMetrics, rmse, squared_error
 from vqe.pixels import dequantise, quantise
@@ -24,7 +25,8 @@ class VQEModule(LightningModule):
     """An enhancement network, trained and measured against frozen critics.
 
     Args:
-        network: RGB [0,1] [B,3,H,W] -> the same shape; clamped in eval mode alone.
+        network: RGB [0,1] [B,3,H,W] -> the same shape, or clips (see `vqe.enhancement`); clamped
+            in eval mode alone.
         critics: both critics; None trains and tests without them.
         loss: named terms; those that need scores need critics.
         optimizer: called with the parameters.
@@ -58,29 +60,32 @@ class VQEModule(LightningModule):
         self.scheduler = scheduler
         self.network_config = network_config
         self.metrics = ValidationMetrics()
+        self.videos = VideoPass()
         self.register_load_state_dict_post_hook(_forgive_missing_critics)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Enhance RGB [0,1] [B,3,H,W]."""
-        return self.network(frames)
+        """Enhance RGB [0,1] [B,3,H,W], or clips [B,T,3,H,W] that each begin anew."""
+        return enhance(self.network, frames)
 
     def _shared_step(self, batch: dict[str, torch.Tensor]) -> tuple[Step, dict[str, torch.Tensor]]:
-        x, enhanced = batch["x"], self(batch["x"])
+        enhanced = self(batch["x"])
+        batch = flatten_clips(batch)
+        x, enhanced = batch["x"], enhanced.reshape(batch["x"].shape)
         scores = self.critics(x, enhanced, batch["seed"]) if self.loss.needs_scores else None
         step = Step(x, enhanced, batch["y"], batch["has_target"], scores)
         return step, self.loss(step)
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_index: int) -> torch.Tensor:
         """Return the weighted loss of a batch."""
-        _, values = self._shared_step(batch)
+        step, values = self._shared_step(batch)
         named = {f"train/{name}": value.detach() for name, value in values.items()}
-        self.log_dict(named, prog_bar=True, batch_size=len(batch["x"]))
+        self.log_dict(named, prog_bar=True, batch_size=len(step.x))
         self.log("train/lr", self.optimizers().param_groups[0]["lr"])
         return values["loss"]
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_index: int) -> dict[str, Any]:
         """Measure frames as they would be rendered; return `index` [B] and `enhanced_u8`."""
-        rendered, supervised = self._render(batch), batch["has_target"]
+        rendered, supervised = self._render(batch, batch_index), batch["has_target"]
         mse_b = squared_error(rendered[supervised], batch["y"][supervised])
         self.metrics.update(mse_b, self._score(batch, rendered, ~supervised))
         return {"index": batch["index"], "enhanced_u8": quantise(rendered)}
@@ -98,7 +103,7 @@ class VQEModule(LightningModule):
             `index` [B], the frames' positions in the table; `enhanced_u8` [B,3,H,W], RGB;
             `rmse` [B] where the video has targets and `scores` [B,12] where it has none, else None.
         """
-        rendered = self._render(batch)
+        rendered = self._render(batch, batch_index)
         supervised = bool(batch["has_target"].all())
         scores = None if supervised else self._score(batch, rendered, ~batch["has_target"])
         return {
@@ -108,8 +113,23 @@ class VQEModule(LightningModule):
             "scores": scores if scores is not None and len(scores) else None,
         }
 
-    def _render(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        return dequantise(quantise(self(batch["x"])))
+    def on_fit_end(self) -> None:
+        """Report on the critics' cache."""
+        self._report_critics()
+
+    def on_test_end(self) -> None:
+        """Report on the critics' cache."""
+        self._report_critics()
+
+    def _report_critics(self) -> None:
+        if self.critics is not None:
+            self.critics.report()
+
+    def _render(self, batch: dict[str, torch.Tensor], batch_index: int) -> torch.Tensor:
+        if batch_index == 0:
+            self.videos.begin()
+        enhanced = self.videos.enhance(self.network, batch["x"], int(batch["video"][0]))
+        return dequantise(quantise(enhanced))
 
     def _score(
         self, batch: dict[str, torch.Tensor], rendered: torch.Tensor, chosen: torch.Tensor

@@ -1,5 +1,6 @@
 """Convert pixels at the two borders: 8-bit BGR <-> RGB [0,1], RGB [0,1] <-> challenge range."""
 
+import cv2
 import numpy as np
 import torch
 
@@ -9,7 +10,9 @@ CHALLENGE_CENTRE = 128  # the challenge works on BGR, (pixel - 128) / 128
 
 def rgb_chw_u8(frame_bgr_hwc: np.ndarray) -> torch.Tensor:
     """Turn one decoded frame, uint8 BGR [H,W,3], into a uint8 RGB tensor [3,H,W]."""
-    return torch.from_numpy(np.ascontiguousarray(frame_bgr_hwc[:, :, ::-1].transpose(2, 0, 1)))
+    planes = np.empty((3, *frame_bgr_hwc.shape[:2]), np.uint8)
+    cv2.split(frame_bgr_hwc, list(planes[::-1]))  # several times faster than numpy's transpose
+    return torch.from_numpy(planes)
 
 
 def quantise(frames: torch.Tensor) -> torch.Tensor:

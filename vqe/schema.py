@@ -4,6 +4,7 @@ import math
 import re
 
 FRAME_COLUMNS = ("img_source", "img_target", "h", "w", "subset", "video_id")
+VIDEO_COLUMNS = ("frame", "fps")  # of CSVs whose rows name a video; empty where they name an image
 VIDEO_KEY = ["subset", "video_id"]  # a video_id repeats across subsets
 
 TRAIN_SUBSETS = ("train_supervised_synthetic", "train_supervised_real", "train_unsupervised")
@@ -24,6 +25,11 @@ UNSUPERVISED_CSV = "metrics_unsupervised.csv"
 
 VIDEO_FILE = re.compile(r"^(?P<video_id>video_\d+)_(?P<side>[xy])\.mp4$")
 VIDEO_FOLDER = re.compile(r"^video_\d+$")
+
+
+def frame_stem(number: int) -> str:
+    """Name frame `number`, from 0, of a video as its extracted image is named, less the suffix."""
+    return f"frame_{number + 1:04d}"
 
 
 def orient_scores(scores: dict[str, float]) -> dict[str, float]:

@@ -1,31 +1,72 @@
-"""Prepared videos -> one table of frames, and its minimal cut."""
+"""Prepared videos -> rows of the frame CSVs, one after the other, and the minimal cut."""
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
-import pandas as pd
-
 from vqe.building.preparation import PreparedVideo
-from vqe.schema import FRAME_COLUMNS, VIDEO_KEY
+from vqe.schema import FRAME_COLUMNS, VIDEO_COLUMNS
+
+Row = tuple[str | int, ...]
 
 
-def build_table(prepared: list[PreparedVideo], source_dir: Path) -> pd.DataFrame:
-    """Give each frame a row of `FRAME_COLUMNS`, in the order of the videos."""
-    columns: dict[str, list] = {name: [] for name in FRAME_COLUMNS}
-    for item in prepared:
-        count = len(item.names)
-        folder = item.video.folder.relative_to(source_dir).as_posix()
+class FrameTable:
+    """The rows of one part of the data, made when they are asked for.
+
+    Args:
+        prepared: usable videos, in order.
+        source_dir: the folder that paths are relative to.
+        video_fps: rate of the rows that name a frame of an mp4; None where no row does.
+
+    Attributes:
+        columns: names, in the order of a row's values.
+    """
+
+    def __init__(self, prepared: list[PreparedVideo], source_dir: Path, video_fps: int | None):
+        self.columns = FRAME_COLUMNS + (VIDEO_COLUMNS if video_fps else ())
+        self._prepared = prepared
+        self._source_dir = source_dir
+        self._fps = video_fps
+
+    def rows(self) -> Iterator[Row]:
+        """Yield a row for each frame."""
+        return self._rows_of(self._prepared)
+
+    def minimal_rows(self, *, videos: int, frames: int) -> Iterator[Row]:
+        """Yield the first `frames` frames of the first `videos` videos of each subset."""
+        return self._rows_of(_first_of_each_subset(self._prepared, videos), frames)
+
+    def _rows_of(self, prepared: Iterable[PreparedVideo], limit: int | None = None):
+        for item in prepared:
+            rows = self._video_rows(item) if item.names is None else self._image_rows(item)
+            yield from islice(rows, limit)
+
+    def _image_rows(self, item: PreparedVideo) -> Iterator[Row]:
+        folder = self._relative(item.video.folder)
         has_target = "y" in item.video.sides
-        columns["img_source"] += [f"{folder}/x/{name}" for name in item.names]
-        columns["img_target"] += [f"{folder}/y/{name}" if has_target else "" for name in item.names]
-        columns["w"] += [width for width, _ in item.sizes]
-        columns["h"] += [height for _, height in item.sizes]
-        columns["subset"] += [item.video.subset] * count
-        columns["video_id"] += [item.video.video_id] * count
-    return pd.DataFrame(columns)
+        rest = (item.video.subset, item.video.video_id)
+        if self._fps:
+            rest += ("",) * len(VIDEO_COLUMNS)
+        for name, (width, height) in zip(item.file_names, item.each_size, strict=True):
+            target = f"{folder}/y/{name}" if has_target else ""
+            yield f"{folder}/x/{name}", target, height, width, *rest
+
+    def _video_rows(self, item: PreparedVideo) -> Iterator[Row]:
+        clips = item.video.clips
+        source = self._relative(clips["x"])
+        target = self._relative(clips["y"]) if "y" in clips else ""
+        [(width, height)] = item.sizes
+        start = (source, target, height, width, item.video.subset, item.video.video_id)
+        return ((*start, frame, self._fps) for frame in range(item.frames))
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self._source_dir).as_posix()
 
 
-def cut_table(table: pd.DataFrame, *, videos: int, frames: int) -> pd.DataFrame:
-    """Keep the first `frames` frames of the first `videos` videos of each subset."""
-    keys = table[VIDEO_KEY].drop_duplicates()
-    kept = keys.groupby("subset", sort=False).head(videos)
-    return table.merge(kept, on=VIDEO_KEY).groupby(VIDEO_KEY, sort=False).head(frames)
+def _first_of_each_subset(prepared: list[PreparedVideo], videos: int) -> Iterator[PreparedVideo]:
+    seen: Counter[str] = Counter()
+    for item in prepared:
+        seen[item.video.subset] += 1
+        if seen[item.video.subset] <= videos:
+            yield item

@@ -3,19 +3,25 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from vqe.data.clips import Clips
 from vqe.data.dataset import FrameDataset
-from vqe.data.index import filter_rows, read_index, split_videos
+from vqe.data.index import NO_VIDEO, filter_rows, read_index, split_videos
 from vqe.data.samplers import ShuffledBatches, VideoBatches
 from vqe.data.transforms import PairedTransform
+from vqe.pixels import dequantise
 from vqe.schema import VIDEO_KEY
 
 log = logging.getLogger(__name__)
+
+SOURCES = ("frames", "video")
 
 
 @dataclass(frozen=True)
@@ -23,9 +29,10 @@ class LoaderOptions:
     """How batches are made and by whom.
 
     Attributes:
-        batch_size: frames in a training batch of one process.
+        batch_size: frames, or clips, in a training batch of one process.
         eval_batch_size: frames in a validation or test batch, all of one video.
-        num_workers: loading processes; 0 loads in the main process.
+        num_workers: loading processes; 0 loads in the main process. Validation and test frames
+            of video files have one, with as many decoder threads.
         multiprocessing_context: `fork`, `spawn` or `forkserver`; None takes the platform's own.
         prefetch_factor: batches each worker keeps ready.
         pin_memory: copy batches to page-locked memory, which speeds transfers to a GPU.
@@ -52,6 +59,12 @@ class VQEDataModule(LightningDataModule):
         holdout_query: for `holdout`.
         valid_fraction: share of the training videos to validate on.
         size: height and width in pixels to train on; None trains on each frame's own size.
+        source: what the CSVs' rows may name: `frames`, images alone, or `video`, frames of video
+            files too.
+        open_videos: video files that a loading process keeps open.
+        clip_length: frames of a training sample: 1 gives x and y [3,H,W], more [T,3,H,W].
+            Validation and test frames come one by one in the videos' order.
+        clip_stride: frames from the start of a clip to the start of the next.
         seed: draws the validation videos and the order of the batches.
         loader: how batches are made.
         augmentation: training transforms.
@@ -69,16 +82,26 @@ class VQEDataModule(LightningDataModule):
         holdout_query: str | None = None,
         valid_fraction: float = 0.05,
         size: tuple[int, int] | None = None,
+        source: str = "frames",
+        open_videos: int = 4,
+        clip_length: int = 1,
+        clip_stride: int = 1,
         seed: int = 0,
         loader: LoaderOptions | None = None,
         augmentation: PairedTransform | None = None,
     ) -> None:
         super().__init__()
+        if source not in SOURCES:
+            raise ValueError(f"expected dataset.source to be one of {SOURCES}, got {source!r}")
         self.root = Path(path)
         self.csv = {"train": train, "valid": valid, "holdout": holdout}
         self.query = {"train": train_query, "valid": valid_query, "holdout": holdout_query}
         self.valid_fraction = valid_fraction
         self.size = size
+        self.source = source
+        self.open_videos = open_videos
+        self.clip_length = clip_length
+        self.clip_stride = clip_stride
         self.seed = seed
         self.loader = loader or LoaderOptions()
         self.augmentation = augmentation or PairedTransform(size=size)
@@ -102,9 +125,24 @@ class VQEDataModule(LightningDataModule):
 
     def _read(self, name: str) -> pd.DataFrame:
         table = read_index(self.root / self.csv[name], self.query[name])
+        self._check_source(table)
         videos = len(table[VIDEO_KEY].drop_duplicates())
         log.info("%s: %d frames of %d videos in %s", name, len(table), videos, self.csv[name])
         return table
+
+    def _check_source(self, table: pd.DataFrame) -> None:
+        """Refuse rows that name videos where `source` is `frames`."""
+        videos = table[table["frame"] != NO_VIDEO]
+        if self.source == "frames" and len(videos):
+            first = videos.iloc[0]
+            raise ValueError(
+                f"expected rows that name images, as dataset.source=frames says, got frame "
+                f"{first['frame']} of {first['img_source']} ({table.attrs.get('csv')}, row "
+                f"{first['row']}). Extract the frames with dataset_builder.py data.source=frames, "
+                "or read the videos with dataset.source=video"
+            )
+        if self.source == "video" and not len(videos):
+            log.info("%s names no video: its images are read", table.attrs.get("csv"))
 
     @property
     def _rank_and_world(self) -> dict[str, int]:
@@ -115,13 +153,19 @@ class VQEDataModule(LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """Batches in random order, of one shape each."""
         table = self.tables["train"]
-        shapes = table[["h", "w"]].to_numpy()
+        shapes, clips = table[["h", "w"]].to_numpy(), None
+        if (self.clip_length, self.clip_stride) != (1, 1):
+            clips = Clips(table, length=self.clip_length, stride=self.clip_stride)
+            shapes = shapes[clips.first_frames]
         if self.size is not None:
             shapes = np.broadcast_to(np.asarray(self.size), shapes.shape)
         batches = ShuffledBatches(
             shapes, batch_size=self.loader.batch_size, seed=self.seed, **self._rank_and_world
         )
-        return self._load(FrameDataset(table, self.root, self.augmentation), batches)
+        dataset = FrameDataset(
+            table, self.root, self.augmentation, clips=clips, open_videos=self.open_videos
+        )
+        return self._load(dataset, batches, self.loader.num_workers)
 
     def val_dataloader(self) -> DataLoader:
         """Every validation frame once, video by video, at its own size."""
@@ -135,10 +179,20 @@ class VQEDataModule(LightningDataModule):
         table = self.tables[name]
         size = self.loader.eval_batch_size
         batches = VideoBatches(table, batch_size=size, **self._rank_and_world)
-        return self._load(FrameDataset(table, self.root), batches)
-
-    def _load(self, dataset: Dataset, batches: Sampler) -> DataLoader:
         workers = self.loader.num_workers
+        if not (table["frame"] != NO_VIDEO).any():
+            return self._load(FrameDataset(table, self.root), batches, workers)
+        # two workers would each decode every frame: one decodes with two threads instead
+        dataset = FrameDataset(
+            table, self.root, open_videos=self.open_videos, threads=max(1, workers)
+        )
+        return self._load(dataset, batches, min(1, workers))
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Turn frames into float RGB [0,1], on the device: bytes travel four times faster."""
+        return batch | {name: _to_unit_range(batch[name]) for name in ("x", "y")}
+
+    def _load(self, dataset: Dataset, batches: Sampler, workers: int) -> DataLoader:
         return DataLoader(
             dataset,
             batch_sampler=batches,
@@ -148,3 +202,7 @@ class VQEDataModule(LightningDataModule):
             persistent_workers=workers > 0,
             pin_memory=self.loader.pin_memory,
         )
+
+
+def _to_unit_range(frames: torch.Tensor) -> torch.Tensor:
+    return dequantise(frames) if frames.dtype == torch.uint8 else frames

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vqe.schema import FRAME_COLUMNS, SUBSETS, VIDEO_KEY
+from vqe.schema import FRAME_COLUMNS, SUBSETS, VIDEO_COLUMNS, VIDEO_KEY
 
 FIRST_ROW = 2  # line of the first data row, as an editor counts
+NO_VIDEO = -1  # frame and fps of a row that names an image file
 
 
 def read_index(path: Path, query: str | None = None) -> pd.DataFrame:
@@ -18,8 +19,9 @@ def read_index(path: Path, query: str | None = None) -> pd.DataFrame:
         query: a pandas query over its columns, such as `subset == "train_unsupervised"`.
 
     Returns:
-        The columns of `FRAME_COLUMNS` (`img_target` is "" where there is none), `row`, the
-        line of the CSV, and `csv`, its path, both for error messages.
+        The columns of `FRAME_COLUMNS` (`img_target` is "" where there is none) and `VIDEO_COLUMNS`
+        (`NO_VIDEO` where the row names an image file), `row`, the line of the CSV, and in `attrs`
+        `csv`, its path, both for error messages.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -30,24 +32,32 @@ def read_index(path: Path, query: str | None = None) -> pd.DataFrame:
             f"expected a frame CSV at {path}, got nothing. Make it with "
             f"dataset_builder.py --config-name data/all_30fps data.source_dir={path.parent}"
         )
-    text = {name: "string" for name in FRAME_COLUMNS if name not in ("h", "w")}
-    table = pd.read_csv(path, dtype=text, keep_default_na=False)
-    if tuple(table.columns) != FRAME_COLUMNS:
-        raise ValueError(
-            f"expected columns {','.join(FRAME_COLUMNS)}, got {','.join(table.columns)} ({path}). "
-            "Build the CSV again with dataset_builder.py"
-        )
-    table.insert(0, "row", np.arange(len(table)) + FIRST_ROW)
+    table = _read_csv(path)
+    table.insert(0, "row", np.arange(len(table), dtype=np.int32) + FIRST_ROW)
     _check_sizes(table, path)
     _check_names(table, path)
-    for name in VIDEO_KEY:
-        table[name] = table[name].astype("category")
+    _check_grid(table, path)
     table.attrs["csv"] = str(path)
     return filter_rows(table, query)
 
 
+def _read_csv(path: Path) -> pd.DataFrame:
+    kinds = dict.fromkeys(("img_source", "img_target"), "string") | dict.fromkeys(
+        VIDEO_KEY, "category"
+    )
+    empty = {name: [""] for name in VIDEO_COLUMNS}
+    table = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=empty)
+    if tuple(table.columns) not in (FRAME_COLUMNS, (*FRAME_COLUMNS, *VIDEO_COLUMNS)):
+        raise ValueError(
+            f"expected columns {','.join(FRAME_COLUMNS)}, with {','.join(VIDEO_COLUMNS)} behind "
+            f"them where rows name videos, got {','.join(table.columns)} ({path}). "
+            "Build the CSV again with dataset_builder.py"
+        )
+    return table
+
+
 def filter_rows(table: pd.DataFrame, query: str | None) -> pd.DataFrame:
-    """Keep the rows that a pandas query over `FRAME_COLUMNS` chooses; None keeps all.
+    """Keep the rows that a pandas query over the CSV's columns chooses; None keeps all.
 
     Raises:
         ValueError: the query fails, or nothing is left.
@@ -57,7 +67,7 @@ def filter_rows(table: pd.DataFrame, query: str | None) -> pd.DataFrame:
         try:
             table = table.query(query)
         except Exception as error:  # pandas raises whatever its parser meets
-            columns = ", ".join(FRAME_COLUMNS)
+            columns = ", ".join((*FRAME_COLUMNS, *VIDEO_COLUMNS))
             raise ValueError(
                 f"expected a pandas query over {columns}, got {query!r} ({error})"
             ) from error
@@ -103,6 +113,30 @@ def split_videos(
     return table[~is_cut].reset_index(drop=True), table[is_cut].reset_index(drop=True)
 
 
+def group_videos(table: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
+    """Return the positions of each video's frames, int32, in time order, by `VIDEO_KEY`.
+
+    Images follow each other by name, a longer one behind a shorter one (frame_10000 behind
+    frame_9999); frames of a video file by their number.
+    """
+    frames = table["frame"].to_numpy()
+    paths = table["img_source"].to_numpy(dtype=object)
+    videos = table.groupby(VIDEO_KEY, observed=True, sort=True).indices
+    return {
+        key: np.array(
+            sorted(positions, key=lambda i: (frames[i], len(paths[i]), paths[i])), np.int32
+        )
+        for key, positions in videos.items()
+    }
+
+
+def cut_sizes(table: pd.DataFrame, positions: np.ndarray) -> list[np.ndarray]:
+    """Cut positions where the size of the frames changes."""
+    h, w = (table[name].to_numpy()[positions] for name in ("h", "w"))
+    changes = np.flatnonzero((np.diff(h) != 0) | (np.diff(w) != 0)) + 1
+    return np.split(positions, changes)
+
+
 def _check_sizes(table: pd.DataFrame, path: Path) -> None:
     for name in ("h", "w"):
         numbers = pd.to_numeric(table[name], errors="coerce")
@@ -127,3 +161,21 @@ def _check_names(table: pd.DataFrame, path: Path) -> None:
 
 def _filled(table: pd.DataFrame) -> list[tuple[str, pd.Series]]:
     return [(name, table[name].str.len() > 0) for name in ("img_source", "video_id")]
+
+
+def _check_grid(table: pd.DataFrame, path: Path) -> None:
+    """Check that a row has both of `VIDEO_COLUMNS` or neither; make them whole numbers."""
+    for name in VIDEO_COLUMNS:
+        if name not in table:
+            table[name] = np.float32("nan")
+    is_video = table[list(VIDEO_COLUMNS)].notna().any(axis=1)
+    for name, least in zip(VIDEO_COLUMNS, (0, 1), strict=True):
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        bad = table[is_video & (~(numbers >= least) | (numbers % 1 != 0))]
+        if len(bad):
+            raise ValueError(
+                f"expected a whole number from {least} on (frame and fps both, or neither), got "
+                f"{bad[name].iloc[0]!r} ({path}, row {bad['row'].iloc[0]}, column {name}). "
+                "Build the CSV again with dataset_builder.py"
+            )
+        table[name] = numbers.fillna(NO_VIDEO).astype("int32")

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 from torch.utils.data import Sampler
 
-from vqe.schema import VIDEO_KEY
+from vqe.data.index import cut_sizes, group_videos
 
 
 class ShuffledBatches(Sampler[list[tuple[int, int]]]):
-    """Batches of frames of one shape, in an order drawn anew each epoch.
+    """Batches of frames, or clips, of one shape, in an order drawn anew each epoch.
 
     A frame is (its position, a seed for its augmentation): the same epoch draws the same again,
-    whatever ran before it and whichever worker loads it.
+    whatever ran before it and whichever worker loads it. Likewise a clip.
 
     All ranks draw the same batches and each takes every `world`-th, so that all have equally many.
     A set smaller than one batch a rank wraps around; else the frames that fill no whole batch are
@@ -30,9 +30,8 @@ class ShuffledBatches(Sampler[list[tuple[int, int]]]):
     def __init__(
         self, shapes: np.ndarray, *, batch_size: int, seed: int, rank: int = 0, world: int = 1
     ) -> None:
-        self.groups = [
-            np.flatnonzero((shapes == shape).all(axis=1)) for shape in np.unique(shapes, axis=0)
-        ]
+        shapes_in_one = shapes.astype(np.int64) @ (2**32, 1)  # one number for both
+        self.groups = [np.flatnonzero(shapes_in_one == shape) for shape in np.unique(shapes_in_one)]
         self.batch_size = batch_size
         self.seed = seed
         self.rank = rank
@@ -92,8 +91,7 @@ class VideoBatches(Sampler[list[int]]):
     def __init__(
         self, table: pd.DataFrame, *, batch_size: int, rank: int = 0, world: int = 1
     ) -> None:
-        paths = table["img_source"].to_numpy(dtype=object)
-        videos = table.groupby(VIDEO_KEY, observed=True, sort=True).indices
+        videos = group_videos(table)
         if len(videos) < world:
             raise ValueError(
                 f"expected at least one video for each of {world} processes, got {len(videos)} "
@@ -105,22 +103,12 @@ class VideoBatches(Sampler[list[int]]):
             lightest = loads.index(min(loads))
             loads[lightest] += len(videos[key])
             if lightest == rank:
-                in_time = sorted(videos[key], key=lambda i: paths[i])
-                sizes = table[["h", "w"]].to_numpy()[in_time]
-                self.batches += _cut(in_time, sizes, batch_size)
+                for run in cut_sizes(table, videos[key]):
+                    cuts = range(batch_size, len(run), batch_size)
+                    self.batches += [part.tolist() for part in np.split(run, cuts)]
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __iter__(self) -> Iterator[list[int]]:
         return iter(self.batches)
-
-
-def _cut(positions: list[int], sizes: np.ndarray, batch_size: int) -> list[list[int]]:
-    batches: list[list[int]] = []
-    for i, position in enumerate(positions):
-        starts_new = not batches or len(batches[-1]) == batch_size
-        if starts_new or (sizes[i] != sizes[i - 1]).any():
-            batches.append([])
-        batches[-1].append(int(position))
-    return batches

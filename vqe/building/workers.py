@@ -1,0 +1,85 @@
+"""Videos -> prepared videos, many at a time: in this machine's processes or on a dask cluster."""
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import joblib
+from tqdm import tqdm
+
+from vqe.building.layout import SourceVideo
+from vqe.building.options import FrameOptions
+from vqe.building.preparation import PreparedVideo, prepare_video
+
+LISTED_AT_ONCE = 32  # videos a task: listing one takes milliseconds, as handing out a task does
+ANSWER_SECONDS = 20
+
+
+def prepare_videos(
+    videos: list[SourceVideo],
+    options: FrameOptions,
+    *,
+    jobs: int,
+    backend: str,
+    dask_address: str | None = None,
+) -> list[PreparedVideo]:
+    """Prepare all videos in parallel and return them in the order given.
+
+    Args:
+        videos: what to prepare.
+        options: how.
+        jobs: videos at a time, -1 for one per core, or all that the cluster has.
+        backend: joblib's name of it.
+        dask_address: of the scheduler, such as tcp://host:8786, for backend "dask" only. Its
+            workers see the videos under the same paths and have `vqe` installed.
+
+    Raises:
+        ValueError: `backend` is unknown, or does not fit `dask_address`.
+        RuntimeError: dask.distributed is not installed, or there is no scheduler.
+    """
+    slow, quick = [], []
+    for video in videos:
+        (slow if _is_to_extract(video, options) else quick).append(video)
+    done = {}
+    with (
+        _open_backend(backend, dask_address, jobs),
+        tqdm(total=len(videos), desc="videos", unit="video") as progress,
+    ):
+        # seconds or minutes a video, and milliseconds: one batch size cannot suit both
+        for group, batch_size in ((slow, 1), (quick, LISTED_AT_ONCE)):
+            parallel = joblib.Parallel(batch_size=batch_size, return_as="generator_unordered")
+            for item in parallel(joblib.delayed(prepare_video)(v, options) for v in group):
+                done[item.video.folder] = item
+                progress.update()
+    return [done[video.folder] for video in videos]
+
+
+def _is_to_extract(video: SourceVideo, options: FrameOptions) -> bool:
+    return options.source == "frames" and bool(video.clips) and not video.folder.exists()
+
+
+@contextmanager
+def _open_backend(backend: str, dask_address: str | None, jobs: int) -> Iterator[None]:
+    """Let joblib run on `backend`."""
+    if (backend == "dask") != (dask_address is not None):
+        raise ValueError(
+            "expected data.backend=dask together with data.dask_address=tcp://<host>:<port>, "
+            f"got data.backend={backend} and data.dask_address={dask_address}"
+        )
+    if backend != "dask":
+        with joblib.parallel_config(backend, n_jobs=jobs):
+            yield
+        return
+    if importlib.util.find_spec("distributed") is None:
+        raise RuntimeError("data.backend=dask needs dask.distributed: pip install distributed")
+    from distributed import Client  # an optional dependency
+
+    try:
+        client = Client(dask_address, timeout=ANSWER_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as e:  # ValueError: no address at all
+        raise RuntimeError(
+            f"expected a dask scheduler at data.dask_address={dask_address}, got {e}. "
+            "Start one with: dask scheduler"
+        ) from e
+    with client, joblib.parallel_config("dask", client=client, n_jobs=jobs):
+        yield

@@ -2,7 +2,8 @@
 
 from setuptools import find_packages, setup
 
-TEST = ["imageio-ffmpeg>=0.5", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6"]
+DASK = ["distributed>=2024.1"]
+TEST = ["imageio-ffmpeg>=0.5", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", *DASK]
 EXPORT = ["onnx>=1.16", "onnxruntime>=1.20", "onnxscript>=0.3"]
 
 setup(
@@ -14,6 +15,7 @@ setup(
     packages=find_packages(include=["vqe", "vqe.*"]),
     install_requires=[
         "av>=17.1",
+        "filelock>=3.10",
         "hydra-core>=1.3",
         "joblib>=1.4",
         "numpy>=1.26",
@@ -29,5 +31,5 @@ setup(
         "torchvision>=0.26",
         "tqdm>=4.66",
     ],
-    extras_require={"export": EXPORT, "test": TEST + EXPORT},
+    extras_require={"dask": DASK, "export": EXPORT, "test": TEST + EXPORT},
 )

@@ -7,7 +7,8 @@ import torch
 
 from vqe.critics import DOVER, UNetLite
 from vqe.critics.dover.views import draw_offsets
-from vqe.critics.frozen import ConstantDOVER, FrozenCritics, FrozenDOVER, FrozenVQA
+from vqe.critics.frozen import ConstantDOVER, FrozenDOVER, FrozenVQA
+from vqe.critics.pair import FrozenCritics
 from vqe.critics.weights import untrained_
 
 SEEDS = torch.tensor([11, 22])

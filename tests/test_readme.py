@@ -9,6 +9,7 @@ import cv2
 import pytest
 import torch
 from conftest import degrade, draw_frame, run_command
+from file_server import pack, run_server
 
 from vqe.config import REPOSITORY
 from vqe.critics import DOVER, UNetLite
@@ -29,10 +30,18 @@ SHORT = {
         "callbacks.progress_bar=null",
     ),
     "test_vqe.py": ("dataloader.num_workers=0", "callbacks.progress_bar=null"),
+    "dataset_builder.py": (),
+    "download.py": (
+        "archives.train.unpacked_bytes=null",
+        "archives.test.unpacked_bytes=null",
+        "archives.train.files={train_supervised_synthetic:8,train_supervised_real:4,train_unsupervised:2}",
+        "archives.test.files={test_supervised_synthetic:4,test_unsupervised:1}",
+    ),
+    "score_videos.py": ("every=1000", "device=cpu"),
+    "synthesize.py": ("clips.max_size=[48,64]", "clips.per_source=2", "data.jobs=1"),
 }
 # one clip instead of three: the weights are random anyway
 DOVER_SHORT = (
-    "model_dover.num_clips=1",
     "dataloader.batch_size=1",
     "dataloader.num_workers=1",
     "export_onnx=false",
@@ -72,7 +81,34 @@ def places(tmp_path_factory):
     vqa = {f"_model.{k}": v for k, v in untrained_(UNetLite()).state_dict().items()}
     torch.save({"state_dict": vqa}, data / "VQA.ckpt")
     torch.save(untrained_(DOVER("dover")).state_dict(), data / "DOVER.pth")
-    return {"data": data, "outputs": root / "outputs", "results": root / "baseline"}
+    write_clean(root / "clean")
+    (root / "results").mkdir()
+    folders = {name: root / name for name in ("data", "outputs", "results", "clean", "own")}
+    with run_server() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("no_proxy", "127.0.0.1")
+        serve(server, data)
+        yield folders | {"url": server.url}
+
+
+def write_clean(folder: Path) -> None:
+    """Write a clip and two pictures, as somebody's own footage."""
+    folder.mkdir()
+    with VideoWriter(folder / "clip.mp4") as writer:
+        for f in range(20):
+            writer.write(draw_frame(7, f))
+    for i in range(2):
+        cv2.imwrite(str(folder / f"picture_{i}.jpg"), draw_frame(8 + i, 0))
+
+
+def serve(server, data: Path) -> None:
+    """Put the data folder and the weights where `download.py` looks for them."""
+    for part in ("train", "test"):
+        files = sorted(path for path in (data / part).rglob("*") if path.is_file())
+        members = {path.relative_to(data).as_posix(): path.read_bytes() for path in files}
+        server.files[f"{part}.tar.gz"] = pack(members)
+    for name in ("VQA.ckpt", "DOVER.pth"):
+        server.files[name] = (data / name).read_bytes()
+    server.files["v0.5.0/DOVER-Mobile.pth"] = b"nothing reads it"
 
 
 def newest_run(outputs: Path) -> Path:
@@ -83,16 +119,23 @@ def newest_run(outputs: Path) -> Path:
 def fill_in(command: str, places: dict[str, Path]) -> list[str]:
     command = command.replace("<data>", str(places["data"]))
     command = command.replace("<mp4s>", str(places["data"] / "test/unsupervised"))
-    command = command.replace("<results>", str(places["results"]))
+    for name in ("results", "clean", "own"):
+        command = command.replace(f"<{name}>", str(places[name]))
     if "<run>" in command:
         command = command.replace("<run>", str(newest_run(places["outputs"])))
     words = shlex.split(command)
     assert words[0] == "python", command
     script = Path(words[1]).name
-    if script in ("train_vqe.py", "dataset_builder.py", "test_vqe.py"):
-        words += [f"paths.outputs='{places['outputs']}'", *SHORT.get(script, ())]
+    in_benchmarks = command.startswith("python") and "--quick" in command
+    if script in SHORT and not in_benchmarks:
+        words += [f"paths.outputs='{places['outputs']}'", *SHORT[script]]
     if "DOVER.pth" in command:
-        words += DOVER_SHORT
+        words.append("model_dover.num_clips=1")
+        words += DOVER_SHORT if script == "train_vqe.py" else ()
+    if script == "download.py":  # into a folder of its own
+        folder = str(places["outputs"] / "data")
+        words = [word.replace(str(places["data"]), folder) for word in words]
+        words += [f"base_url={places['url']}", f"dover_url={places['url']}"]
     return [sys.executable, *words[1:]]
 
 

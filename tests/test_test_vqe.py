@@ -6,7 +6,7 @@ import torch
 from conftest import compose_config
 
 from vqe import test_vqe, train_vqe
-from vqe.critics.frozen import FrozenCritics
+from vqe.critics.pair import FrozenCritics
 from vqe.data.dataset import frame_seed
 from vqe.models import SampleConv
 

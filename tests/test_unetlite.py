@@ -1,6 +1,7 @@
 import pytest
 import torch
 from golden_weights import golden_numbers, golden_state, image, manifest
+from plain_vqa import PlainVQA
 
 from vqe.critics import UNetLite, load_weights
 
@@ -29,6 +30,11 @@ def test_outputs_equal_the_golden_numbers(network, pair):
     assert_golden(a1, "vqa_a1")
     assert_golden(a2, "vqa_a2")
     assert_golden(before_clamp, "vqa_main_preclamp")
+
+
+def test_the_plain_one_of_the_benchmark_gives_the_golden_numbers(pair):
+    for value, name in zip(PlainVQA(golden_state("vqa"))(*pair), ["p", "a1", "a2"], strict=True):
+        assert_golden(value, f"vqa_{name}")
 
 
 def test_features_equal_the_golden_numbers(network, pair):

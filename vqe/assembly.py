@@ -13,7 +13,8 @@ from pytorch_lightning import Callback, Trainer
 from torch import nn
 
 from vqe import models
-from vqe.critics.frozen import FrozenCritics
+from vqe.critics.pair import FrozenCritics
+from vqe.critics.score_cache import ScoreCache
 from vqe.data import VQEDataModule
 from vqe.module import NETWORK_CONFIG, VQEModule
 
@@ -36,8 +37,16 @@ def build_data(cfg: DictConfig) -> VQEDataModule:
 
 
 def build_critics(cfg: DictConfig) -> FrozenCritics:
-    """Build both frozen critics from `model_vqa` and `model_dover`."""
-    return FrozenCritics(vqa=instantiate(cfg.model_vqa), dover=instantiate(cfg.model_dover))
+    """Build both frozen critics from `model_vqa`, `model_dover` and `score_cache`."""
+    cache = ScoreCache(cfg.score_cache) if cfg.score_cache else None
+    augmentation = cfg.get("augmentation") or {}
+    if cache and any(augmentation.get(part) for part in ("geometric", "photometric", "noise")):
+        log.warning(
+            "score_cache: augmentation makes every training frame a new one, so that only "
+            "validation and test frames are found again. Set augmentation=none to find all"
+        )
+    vqa, dover = instantiate(cfg.model_vqa), instantiate(cfg.model_dover)
+    return FrozenCritics(vqa=vqa, dover=dover, cache=cache)
 
 
 def build_module(cfg: DictConfig) -> VQEModule:

@@ -16,7 +16,7 @@ def measure_clip(path: Path, fps: int) -> tuple[int, int, int]:
         VideoError: the file cannot be read.
     """
     info = probe_video(path)
-    index = index_frames.__wrapped__(path, fps)  # not its cache: files change between builds
+    index = index_frames(path, fps)
     # decoding also says what is wrong with a video too short for a single frame
     frames = len(index.grid) or sum(1 for _ in iter_frames(path, fps, threads=1))
     return frames, info.height, info.width

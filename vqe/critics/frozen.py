@@ -1,4 +1,4 @@
-"""RGB [0,1] frames -> the twelve scores of both frozen critics, with a gradient through the VQA."""
+"""The two critics as training and test use them: frozen, with the options of their configs."""
 
 import logging
 from dataclasses import dataclass
@@ -7,13 +7,16 @@ import torch
 from torch import nn
 
 from vqe.critics.dover import DOVER
+from vqe.critics.dover.fusion import check_fusion, fuse
 from vqe.critics.dover.views import draw_offsets
+from vqe.critics.precision import ChosenPrecision
+from vqe.critics.score_keys import Kept
 from vqe.critics.unetlite import UNetLite
 from vqe.critics.weights import explain_source, load_weights, untrained_
-from vqe.pixels import dequantise, quantise, to_challenge_range
 
 log = logging.getLogger(__name__)
 UNTRAINED = "untrained"
+VIEWS = ("still", "clip")
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class Scores:
     before_clamps: torch.Tensor
 
 
-class FrozenDOVER(nn.Module):
-    """DOVER's fused score of still frames, without a gradient.
+class FrozenDOVER(ChosenPrecision, nn.Module):
+    """DOVER's fused score of still frames or of clips, without a gradient.
 
     Args:
         variant: `dover` or `mobile`.
@@ -39,6 +42,9 @@ class FrozenDOVER(nn.Module):
         channel_order: `bgr` or `rgb`: what the RGB means are subtracted from.
         num_clips: technical fragments a frame.
         max_clips: clips in one pass, which bounds the memory.
+        view: `still` scores frames, as training and test do; `clip` scores real clips.
+        precision: `fp32`, `bf16`, or `auto`: bf16 on a GPU that computes it natively, else fp32.
+        compiled: whether torch.compile builds the blocks, at the first call; needs a C++ compiler.
     """
 
     def __init__(
@@ -50,23 +56,71 @@ class FrozenDOVER(nn.Module):
         channel_order: str = "bgr",
         num_clips: int = 3,
         max_clips: int = 6,
+        view: str = "still",
+        precision: str = "auto",
+        compiled: bool = False,
     ) -> None:
         super().__init__()
+        check_fusion(fusion)
+        if view not in VIEWS:
+            raise ValueError(
+                f"expected model_dover.view to be one of {', '.join(VIEWS)}, got {view!r}"
+            )
+        self.view = view
         self.dover = DOVER(variant, max_clips=max_clips)
         _fill(self.dover, weights, "model_dover")
         self.options = {"fusion": fusion, "channel_order": channel_order, "num_clips": num_clips}
+        self._choose_precision(precision)
+        if compiled:
+            self.dover.compile_blocks()
 
     @torch.no_grad()
     def forward(self, frames_u8_bchw: torch.Tensor, seeds_b: torch.Tensor) -> torch.Tensor:
-        """Score uint8 RGB frames [B,3,H,W]; a frame's seed fixes its fragments. Returns [B,1]."""
-        height, width = frames_u8_bchw.shape[-2:]
+        """Score uint8 RGB frames [B,3,H,W]; a frame's seed fixes its fragments. Returns [B,1].
+
+        With `view="clip"` these are clips [B,T,3,H,W], with a seed and a score each.
+        """
+        return self.branches(frames_u8_bchw, seeds_b)[2][:, None]
+
+    @torch.no_grad()
+    def branches(
+        self, frames_u8: torch.Tensor, seeds_b: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Score as `forward` does: raw technical and aesthetic means, and both fused, each [B].
+
+        Raises:
+            ValueError: frames where the view is of clips, or the other way round.
+        """
+        self._check_view(frames_u8)
+        height, width = frames_u8.shape[-2:]
         drawn = [
             draw_offsets(height, width, self.options["num_clips"], torch.Generator().manual_seed(s))
             for s in seeds_b.tolist()
         ]
         offsets = tuple(torch.stack(axis) for axis in zip(*drawn, strict=True))
-        bgr = frames_u8_bchw.flip(1)
-        return self.dover.score_stills(bgr, offsets=offsets, **self.options)[:, None]
+        options = dict(self.options)
+        fusion = options.pop("fusion")
+        score = self.dover.branch_scores if self.view == "still" else self.dover.clip_branch_scores
+        technical, aesthetic = score(frames_u8.flip(-3), offsets=offsets, **options)
+        return technical, aesthetic, fuse(technical, aesthetic, fusion)
+
+    @property
+    def kept(self) -> Kept:
+        """How the score of a frame is kept."""
+        return Kept("dover", width=1, options={**self.options, "view": self.view})
+
+    def _check_view(self, frames_u8: torch.Tensor) -> None:
+        if self.view == "clip" and frames_u8.ndim == 4:
+            raise ValueError(
+                f"expected clips [B,T,3,H,W] with model_dover.view=clip, got frames "
+                f"{list(frames_u8.shape)}. Training and test go frame by frame: set "
+                "model_dover.view=still; score videos as clips with score_videos.py"
+            )
+        if self.view == "still" and frames_u8.ndim == 5:
+            raise ValueError(
+                f"expected frames [B,3,H,W] with model_dover.view=still, got clips "
+                f"{list(frames_u8.shape)}. Set model_dover.view=clip"
+            )
 
 
 class ConstantDOVER(nn.Module):
@@ -75,6 +129,9 @@ class ConstantDOVER(nn.Module):
     Args:
         score: the score of every frame, in [0,1].
     """
+
+    view = "still"
+    kept = None  # nothing worth keeping
 
     def __init__(self, score: float = 0.5) -> None:
         super().__init__()
@@ -85,73 +142,73 @@ class ConstantDOVER(nn.Module):
         """Return the constant for each of B frames, [B,1]."""
         return torch.full((len(frames_u8_bchw), 1), self.score, device=frames_u8_bchw.device)
 
+    def branches(
+        self, frames_u8: torch.Tensor, seeds_b: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return no number for either branch, and the constant, each [B]."""
+        fused = self(frames_u8, seeds_b)[:, 0]
+        unknown = torch.full_like(fused, torch.nan)
+        return unknown, unknown, fused
 
-class FrozenVQA(nn.Module):
+
+class FrozenVQA(ChosenPrecision, nn.Module):
     """UNetLite on a pair of frames.
 
     Args:
         weights: checkpoint file, or `untrained`.
         enhanced_first: whether the enhanced frame is the VQA's first input instead of its second.
+        precision: see `FrozenDOVER`; full by default, as bf16 moves these scores by up to 0.03.
+        compiled: see `FrozenDOVER`.
     """
 
-    def __init__(self, weights: str | None = None, *, enhanced_first: bool = False) -> None:
+    def __init__(
+        self,
+        weights: str | None = None,
+        *,
+        enhanced_first: bool = False,
+        precision: str = "fp32",
+        compiled: bool = False,
+    ) -> None:
         super().__init__()
         self.vqa = UNetLite()
         _fill(self.vqa, weights, "model_vqa")
         self.vqa.fold_batch_norm()
         self.enhanced_first = enhanced_first
+        self._choose_precision(precision)
+        if compiled:
+            self.vqa.compile_levels()
+
+    @property
+    def kept(self) -> Kept:
+        """How the features of an input frame are kept."""
+        return Kept("vqa", width=self.vqa.aux_head[0].in_features - 1)
+
+    @torch.no_grad()
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Compute the features [B,512] of input frames in challenge range, as `compare` wants."""
+        return self.vqa.features(x)
 
     def forward(
         self, x: torch.Tensor, enhanced: torch.Tensor, d_x: torch.Tensor, d_enhanced: torch.Tensor
     ) -> Scores:
         """Compare challenge range frames [B,3,H,W], whose DOVER scores are [B,1]."""
-        pair = (x, enhanced, d_x, d_enhanced)
+        return self.compare(self.encode(x), enhanced, d_x, d_enhanced)
+
+    def compare(
+        self,
+        features_x: torch.Tensor,
+        enhanced: torch.Tensor,
+        d_x: torch.Tensor,
+        d_enhanced: torch.Tensor,
+    ) -> Scores:
+        """Do what `forward` does, given the features of the input frames."""
+        pair = (features_x, self.vqa.features(enhanced), d_x, d_enhanced)
         if self.enhanced_first:
-            pair = (enhanced, x, d_enhanced, d_x)
-        p, a1, a2 = self.vqa.pre_clamp(*pair)
+            pair = (pair[1], pair[0], d_enhanced, d_x)
+        p, a1, a2 = self.vqa.heads(*pair)
         a = a1 if self.enhanced_first else a2
         clamped = torch.cat([p.clamp(0, 1), a.clamp(-1, 1)], dim=1)
         return Scores(clamped=clamped, before_clamps=torch.cat([p, a], dim=1))
-
-
-class FrozenCritics(nn.Module):
-    """Both critics behind one call; always in eval, without trainable parameters, never saved.
-
-    Args:
-        vqa: compares two frames, given their DOVER scores.
-        dover: scores single frames.
-    """
-
-    def __init__(self, vqa: nn.Module, dover: nn.Module) -> None:
-        super().__init__()
-        self.vqa = vqa
-        self.dover = dover
-        self.requires_grad_(False)
-        self.train(False)
-
-    def train(self, mode: bool = True) -> "FrozenCritics":
-        """Stay in eval, whatever the mode asked for."""
-        return super().train(False)
-
-    def state_dict(self, *args, destination=None, prefix="", keep_vars=False) -> dict:
-        """Return nothing to save: the weights have a file of their own."""
-        return {} if destination is None else destination
-
-    def forward(self, x: torch.Tensor, enhanced: torch.Tensor, seeds_b: torch.Tensor) -> Scores:
-        """Score enhanced frames against their inputs, in full precision.
-
-        Args:
-            x: input frames, RGB [0,1] [B,3,H,W].
-            enhanced: enhanced frames, the same shape; clamped here. The gradient reaches them
-                through the VQA; DOVER, which sees them rounded to 8 bits, is a constant.
-            seeds_b: int64 [B], each frame's identity (`vqe.data.dataset.frame_seed`).
-        """
-        with torch.autocast(x.device.type, enabled=False):
-            x, enhanced = dequantise(quantise(x)), enhanced.float().clamp(0, 1)
-            both_u8 = torch.cat([quantise(x), quantise(enhanced)])
-            d_x, d_enhanced = self.dover(both_u8, torch.cat([seeds_b, seeds_b])).chunk(2)
-            pair = (to_challenge_range(x), to_challenge_range(enhanced))
-            return self.vqa(*pair, d_x, d_enhanced)
 
 
 def _fill(critic: nn.Module, weights: str | None, group: str) -> None:

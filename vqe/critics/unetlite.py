@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from vqe.critics.precision import KeepFloat32
 from vqe.schema import ATTRIBUTES
 
 BATCH_NORM_EPS = 1e-3
@@ -31,6 +32,10 @@ class ConvUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [B,C,H,W] to [B,out_channels,H,W]."""
         return self.relu(self._ops[0](x))
+
+
+class Linear(KeepFloat32, nn.Linear):
+    """A linear layer of the heads, in float32 always."""
 
 
 class SqueezeExcite(nn.Module):
@@ -62,7 +67,7 @@ def _build_level(in_channels: int, width: int, depth: int) -> nn.Sequential:
 def _build_main_head(in_features: int, dropout: float) -> nn.Sequential:
     layers: list[nn.Module] = []
     for out_features in (512, 256, 128, 64, 1):
-        layers += [nn.Dropout(dropout), nn.Linear(in_features, out_features), nn.ReLU()]
+        layers += [nn.Dropout(dropout), Linear(in_features, out_features), nn.ReLU()]
         in_features = out_features
     return nn.Sequential(*layers[:-1])
 
@@ -94,15 +99,15 @@ class UNetLite(nn.Module):
         in_features = widths[-1] + 1
         self.main_head = _build_main_head(2 * in_features, fc_dropout)
         self.aux_head = nn.Sequential(
-            nn.Linear(in_features, 128), nn.ReLU(), nn.Linear(128, len(ATTRIBUTES))
+            Linear(in_features, 128), nn.ReLU(), Linear(128, len(ATTRIBUTES))
         )
 
     def features(self, x: Tensor) -> Tensor:
         """Encode frames [B,3,H,W], BGR in challenge range, as [B,widths[-1]]."""
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = x.to(self._encoder[0][0][0]._ops[0][0].weight.dtype, memory_format=torch.channels_last)
         for index, level in enumerate(self._encoder):
             x = level(x if index == 0 else self.pool(x))
-        return x.mean(dim=(2, 3))
+        return x.float().mean(dim=(2, 3))
 
     def heads(
         self, features1: Tensor, features2: Tensor, d1: Tensor, d2: Tensor
@@ -159,3 +164,8 @@ class UNetLite(nn.Module):
                     module[index] = fuse_conv_bn_eval(module[index], module[index + 1])
                     module[index + 1] = nn.Identity()
         return self
+
+    def compile_levels(self) -> None:
+        """Build the encoder's levels with torch.compile, at their first call."""
+        for level in self._encoder:
+            level.compile()

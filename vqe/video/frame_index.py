@@ -5,7 +5,6 @@ Read from the packets alone, nothing is decoded.
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -13,9 +12,7 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from vqe.video.source import VideoError, _file_start, open_video
-
-INDEXED_FILES = 4096  # indexes a process keeps, 12 bytes a frame
+from vqe.video.source import VideoError, file_start, open_video
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,15 +35,14 @@ class FrameIndex:
     doubt: str | None = None
 
 
-@lru_cache(maxsize=INDEXED_FILES)
 def index_frames(path: Path, fps: int) -> FrameIndex:
-    """Read a file's index, at most once a process.
+    """Read a file's index: packets alone, no picture.
 
     Raises:
         VideoError: the file is cut short or cannot be read.
     """
     with open_video(path, threads=1) as (container, stream):
-        start, tick = _file_start(container, stream), stream.time_base
+        start, tick = file_start(container, stream), stream.time_base
         packets = _read_packets(container, stream)
     doubt = _find_doubt(packets)
     if doubt:

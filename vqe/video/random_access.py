@@ -5,6 +5,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import ExitStack
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import av.error
 import numpy as np
 
 from vqe.video.frame_index import index_frames
-from vqe.video.reader import _build_graph, _picture_format, iter_frames
-from vqe.video.source import VideoError, _file_start, open_video
+from vqe.video.reader import build_graph, iter_frames, picture_format
+from vqe.video.source import VideoError, file_start, open_video
 
 log = logging.getLogger(__name__)
+INDEXED_FILES = 4096  # whose indexes a process keeps, 12 bytes a frame
+recall_index = lru_cache(maxsize=INDEXED_FILES)(index_frames)
 
 SEEK_GAIN = 8  # frames: fewer are decoded faster than skipped by a seek
 
@@ -44,7 +47,7 @@ class VideoFrames:
         self.fps = fps
         self.seeks = 0
         self._threads = threads
-        self._index = index_frames(self.path.absolute(), fps)
+        self._index = recall_index(self.path.absolute(), fps)
         self._open = ExitStack()
         self._decoded: Iterator[av.VideoFrame] | None = None
         self._next = 0  # position of the frame that `_decoded` gives next
@@ -108,7 +111,7 @@ class VideoFrames:
             self._container, self._stream = self._open.enter_context(
                 open_video(self.path, threads=self._threads)
             )
-            self._start = _file_start(self._container, self._stream)
+            self._start = file_start(self._container, self._stream)
         key = self._key_before(wanted)[0]
         # some files can be entered only at their start
         for time in self._index.key_times[[key, 0]].tolist():
@@ -156,10 +159,10 @@ class VideoFrames:
 
     def _convert(self, frame: av.VideoFrame) -> np.ndarray:
         if self._graph is None:
-            self._graph = _build_graph(frame, self._stream, None, self._threads)
-            self._format = _picture_format(frame)
-        elif _picture_format(frame) != self._format:
-            got = _picture_format(frame)
+            self._graph = build_graph(frame, self._stream, None, self._threads)
+            self._format = picture_format(frame)
+        elif picture_format(frame) != self._format:
+            got = picture_format(frame)
             reason = f"expected frames of {self._format} throughout, got {got}"
             raise VideoError(self.path, f"{reason}. Encode it anew in one size")
         self._graph.push(frame)

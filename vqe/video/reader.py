@@ -95,12 +95,12 @@ def _filter_frames(
     graph = first = None
     for frame in decode_video(container, stream):
         if graph is None:
-            first = _picture_format(frame)
-            graph = _build_graph(frame, stream, fps, threads)
-        elif _picture_format(frame) != first:
+            first = picture_format(frame)
+            graph = build_graph(frame, stream, fps, threads)
+        elif picture_format(frame) != first:
             raise VideoError(
                 container.name,
-                f"expected frames of {first} throughout, got {_picture_format(frame)} "
+                f"expected frames of {first} throughout, got {picture_format(frame)} "
                 f"at {frame.time:.2f} s. Encode it anew in one size",
             )
         graph.push(frame)
@@ -109,11 +109,12 @@ def _filter_frames(
     yield from _drain_graph(graph)
 
 
-def _picture_format(frame: av.VideoFrame) -> str:
+def picture_format(frame: av.VideoFrame) -> str:
+    """Name size and pixel format of a frame."""
     return f"{frame.width}x{frame.height} {frame.format.name}"
 
 
-def _build_graph(
+def build_graph(
     frame: av.VideoFrame, stream: VideoStream, fps: int | None, threads: int
 ) -> av.filter.Graph:
     """Build ffmpeg's own chain; any extra flag would change pixels."""

@@ -62,7 +62,7 @@ def decode_video(container: InputContainer, stream: VideoStream) -> Iterator[av.
         VideoError: the file is cut short, a picture is damaged, or there is none.
     """
     path = container.name
-    start = _file_start(container, stream)
+    start = file_start(container, stream)
     packets = frames = 0
     for packet in container.demux(stream):
         packets += packet.size > 0
@@ -102,7 +102,7 @@ def _find_stream(container: InputContainer, path: Path) -> VideoStream:
     raise VideoError(path, f"expected a video stream, got {got}")
 
 
-def _file_start(container: InputContainer, stream: VideoStream) -> int:
+def file_start(container: InputContainer, stream: VideoStream) -> int:
     """Return the time at which the file starts in the stream's ticks, rounded as ffmpeg does."""
     ticks = Fraction(container.start_time or 0, av.time_base) / stream.time_base
     return int(ticks + Fraction(1, 2)) if ticks >= 0 else -int(-ticks + Fraction(1, 2))

@@ -1,22 +1,31 @@
 """Score frames or clips without a reference: DOVER, a technical and an aesthetic branch.
 
 "Exploring Video Quality Assessment on User Generated Contents from Aesthetic and Technical
-Perspectives" (Wu et al., ICCV 2023). Files in reading order: views, patches, precision, windows,
-swin, convnext, fusion.
+Perspectives" (Wu et al., ICCV 2023). Files in reading order: views, clips, patches, windows,
+attention, swin, convnext, fusion; side_by_side.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqe.critics.dover.clips import (
+    cut_clip_fragments,
+    normalise_clips,
+    shrink_clips,
+    spread_frames,
+)
 from vqe.critics.dover.convnext import ConvNeXt3D
 from vqe.critics.dover.fusion import check_fusion, fuse
-from vqe.critics.dover.precision import KeepFloat32
-from vqe.critics.dover.swin import SwinTransformer3D
+from vqe.critics.dover.side_by_side import run_side_by_side
+from vqe.critics.dover.swin import MLP, SwinTransformer3D
 from vqe.critics.dover.views import Offsets, cut_fragments, draw_offsets, normalise, shrink
+from vqe.critics.precision import KeepFloat32
 
+Score = Callable[[Tensor], Tensor]
 STILL_LENGTH = 32  # a still frame stands for a clip of as many equal frames
 CHANNEL_ORDERS = ("bgr", "rgb")
 CONVNEXT_TINY = {"dims": (96, 192, 384, 768), "depths": (3, 3, 9, 3)}
@@ -78,13 +87,23 @@ class DOVER(nn.Module):
         self.technical_head = ScoreHead(channels, hidden)
         self.aesthetic_head = ScoreHead(channels, hidden)
 
+    def compile_blocks(self) -> None:
+        """Build the ConvNeXts and Swin's MLPs with torch.compile, at their first call."""
+        for module in self.modules():
+            if isinstance(module, (ConvNeXt3D, MLP)):
+                module.compile()
+
     def technical_map(self, clips: Tensor) -> Tensor:
         """Score tokens of normalised clips [N,3,T,H,W]: [N,1,T/2,H/32,W/32]."""
-        return self._map(lambda part: self.technical_head(self.technical_backbone(part)), clips)
+        return self._run(
+            self._list_jobs(lambda part: self.technical_head(self.technical_backbone(part)), clips)
+        )
 
     def aesthetic_map(self, clips: Tensor) -> Tensor:
         """Score tokens of normalised clips [N,3,T,H,W]: [N,1,T/2,H/32,W/32]."""
-        return self._map(lambda part: self.aesthetic_head(self.aesthetic_backbone(part)), clips)
+        return self._run(
+            self._list_jobs(lambda part: self.aesthetic_head(self.aesthetic_backbone(part)), clips)
+        )
 
     def technical(self, clips: Tensor) -> Tensor:
         """Score the technical quality of normalised clips [N,3,T,H,W]: raw branch means [N]."""
@@ -117,24 +136,19 @@ class DOVER(nn.Module):
         Raises:
             ValueError: other frames, offsets or channel order.
         """
-        if channel_order not in CHANNEL_ORDERS:
-            raise ValueError(
-                f"expected channel_order to be one of {', '.join(CHANNEL_ORDERS)}, "
-                f"got {channel_order!r}"
-            )
-        if frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[1] != 3:
-            raise ValueError(
-                f"expected uint8 frames [B,3,H,W], got {frames.dtype} {list(frames.shape)}"
-            )
+        _check_pixels(frames, "frames [B,3,H,W]", 4, channel_order)
         if offsets is None:
             offsets = draw_offsets(*frames.shape[2:], num_clips, generator)
         if channel_order == "rgb":
             frames = frames.flip(1)
         fragments = cut_fragments(frames, offsets)
-        technical = self._score_stills(
-            self.technical_backbone, self.technical_head, fragments.flatten(0, 1)
+        jobs = [
+            *self._list_jobs(self._technical_still, fragments.flatten(0, 1)),
+            *self._list_jobs(self._aesthetic_still, shrink(frames)),
+        ]
+        technical, aesthetic = self._run(jobs).split(
+            [fragments[:, :, 0, 0, 0].numel(), len(frames)]
         )
-        aesthetic = self._score_stills(self.aesthetic_backbone, self.aesthetic_head, shrink(frames))
         return technical.view(fragments.shape[:2]).mean(1), aesthetic
 
     def score_stills(
@@ -160,16 +174,96 @@ class DOVER(nn.Module):
         branches = self.branch_scores(frames_u8_bchw, offsets, generator, channel_order, num_clips)
         return fuse(*branches, fusion)
 
-    def _score_stills(self, backbone: nn.Module, head: nn.Module, views: Tensor) -> Tensor:
-        """Return the branch means [N] of uint8 views [N,3,224,224]."""
+    @torch.no_grad()
+    def clip_branch_scores(
+        self,
+        clips: Tensor,
+        offsets: Offsets | None = None,
+        generator: torch.Generator | None = None,
+        channel_order: str = "bgr",
+        num_clips: int = 3,
+    ) -> tuple[Tensor, Tensor]:
+        """Score real clips: raw (technical [B], aesthetic [B]) before they are fused.
 
-        def score(part: Tensor) -> Tensor:
-            features = backbone(normalise(part)[:, :, None], still_length=STILL_LENGTH)
-            return head(features).mean(dim=(1, 2, 3, 4))
+        Args:
+            clips: uint8 [B,T,3,H,W], BGR; 32 frames spread over T are looked at, or repeated to.
+            offsets: rows and columns of the fragments in all frames of a clip, else as in
+                `branch_scores`.
+            generator: source of the offsets.
+            channel_order: see `branch_scores`.
+            num_clips: technical views of a clip, where offsets are drawn.
 
-        return self._map(score, views)
+        Raises:
+            ValueError: other clips, offsets or channel order.
+        """
+        _check_pixels(clips, "clips [B,T,3,H,W]", 5, channel_order)
+        if offsets is None:
+            offsets = draw_offsets(*clips.shape[3:], num_clips, generator)
+        clips = spread_frames(clips)
+        if channel_order == "rgb":
+            clips = clips.flip(2)
+        fragments = cut_clip_fragments(clips, offsets)
+        technical = self._score_clips(self.technical, fragments.flatten(0, 1))
+        aesthetic = self._score_clips(self.aesthetic, shrink_clips(clips))
+        return technical.view(fragments.shape[:2]).mean(1), aesthetic
 
-    def _map(self, score: Callable[[Tensor], Tensor], clips: Tensor) -> Tensor:
-        # One clip fits the processor's cache, and its memory is used again without page faults.
+    def score_clips(
+        self,
+        clips_u8_btchw: Tensor,
+        offsets: Offsets | None = None,
+        generator: torch.Generator | None = None,
+        fusion: str = "challenge",
+        channel_order: str = "bgr",
+        num_clips: int = 3,
+    ) -> Tensor:
+        """Score real clips: fused scores [B] in [0, 1], one a clip.
+
+        Args:
+            clips_u8_btchw: see `clip_branch_scores`.
+            offsets: see `clip_branch_scores`.
+            generator: see `clip_branch_scores`.
+            fusion: `challenge` or `paper`, see `vqe.critics.dover.fusion`.
+            channel_order: see `branch_scores`.
+            num_clips: see `clip_branch_scores`.
+        """
+        check_fusion(fusion)
+        branches = self.clip_branch_scores(
+            clips_u8_btchw, offsets, generator, channel_order, num_clips
+        )
+        return fuse(*branches, fusion)
+
+    def _score_clips(self, branch: Callable[[Tensor], Tensor], views: Tensor) -> Tensor:
+        """Return the branch means [N] of uint8 views [N,32,3,224,224]."""
+        return torch.cat([branch(normalise_clips(part)) for part in views.split(self.max_clips)])
+
+    def _technical_still(self, views: Tensor) -> Tensor:
+        """Return the branch means [N] of uint8 views [N,3,224,224] of stills."""
+        return _score_stills(self.technical_backbone, self.technical_head, views)
+
+    def _aesthetic_still(self, views: Tensor) -> Tensor:
+        """Return the branch means [N] of uint8 views [N,3,224,224] of stills."""
+        return _score_stills(self.aesthetic_backbone, self.aesthetic_head, views)
+
+    def _list_jobs(self, score: Score, clips: Tensor) -> list[Callable[[], Tensor]]:
+        # One clip fits a processor's cache, and its memory is used again without page faults.
         at_once = 1 if clips.device.type == "cpu" else self.max_clips
-        return torch.cat([score(part) for part in clips.split(at_once)])
+        return [partial(score, part) for part in clips.split(at_once)]
+
+    def _run(self, jobs: list[Callable[[], Tensor]]) -> Tensor:
+        on_cpu = self.technical_head.fc_hid.weight.device.type == "cpu"
+        return torch.cat(run_side_by_side(jobs) if on_cpu else [job() for job in jobs])
+
+
+def _score_stills(backbone: nn.Module, head: nn.Module, views: Tensor) -> Tensor:
+    features = backbone(normalise(views)[:, :, None], still_length=STILL_LENGTH)
+    return head(features).mean(dim=(1, 2, 3, 4))
+
+
+def _check_pixels(pixels: Tensor, expected: str, axes: int, channel_order: str) -> None:
+    if channel_order not in CHANNEL_ORDERS:
+        raise ValueError(
+            f"expected channel_order to be one of {', '.join(CHANNEL_ORDERS)}, "
+            f"got {channel_order!r}"
+        )
+    if pixels.dtype != torch.uint8 or pixels.ndim != axes or pixels.shape[-3] != 3:
+        raise ValueError(f"expected uint8 {expected}, got {pixels.dtype} {list(pixels.shape)}")

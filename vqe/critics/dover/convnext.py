@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqe.critics.dover.patches import PATCH, embed_patches, merge_patches
-from vqe.critics.dover.precision import LayerNorm
+from vqe.critics.dover.patches import PATCH, embed_patches, hide, merge_patches
+from vqe.critics.precision import LayerNorm
 
 EPS = 1e-6
 TEMPORAL_KERNELS = (1, 3, 1)  # of the blocks of a stage, in turn
@@ -61,7 +61,8 @@ class Block(nn.Module):
         """
         reach = self.dwconv.weight.shape[2] // 2
         x = repeat_middle(x, min(x.shape[1] + 2 * reach, length))
-        y = F.gelu(self.pwconv1(self.norm(convolve_depthwise(x, self.dwconv))))
+        y = self.norm(convolve_depthwise(x.to(self.dwconv.weight.dtype), self.dwconv))
+        y = hide(y, self.pwconv1)
         y = self.pwconv2(y if self.grn is None else self.grn(y, length))
         return x + (y if self.gamma is None else self.gamma * y)
 
@@ -131,9 +132,9 @@ class ConvNeXt3D(nn.Module):
         length = (still_length or clips.shape[2]) // PATCH[0]
         for (first, second), blocks in zip(self.downsample_layers, self.stages, strict=True):
             if isinstance(first, nn.Conv3d):
-                x = second(embed_patches(clips, first))
+                x = second(embed_patches(clips, first).to(second.weight.dtype))
             else:
-                x = merge_patches(first(x), second)
+                x = merge_patches(first(x).to(second.weight.dtype), second).to(x.dtype)
             for block in blocks:
                 x = block(x, length)
         return repeat_middle(self.norm(x), length)

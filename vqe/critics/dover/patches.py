@@ -1,5 +1,6 @@
-"""Project patches that do not overlap: the first layer of both backbones, and down-sampling."""
+"""Layers of both backbones: patches that do not overlap, and the hidden layer of an MLP."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -32,3 +33,9 @@ def merge_patches(x: Tensor, conv: nn.Conv3d) -> Tensor:
     x = x[:, :, :height, :width].unflatten(3, (-1, 2)).unflatten(2, (-1, 2))
     x = x.permute(0, 1, 2, 4, 3, 5, 6).flatten(4)
     return F.linear(x, conv.weight[:, :, 0].permute(0, 2, 3, 1).flatten(1), conv.bias)
+
+
+def hide(x: Tensor, linear: nn.Linear) -> Tensor:
+    """Apply a linear layer and GELU, in the layer's memory unless a gradient is wanted."""
+    hidden = linear(x)
+    return F.gelu(hidden) if torch.is_grad_enabled() else torch.ops.aten.gelu_(hidden)

@@ -1,11 +1,15 @@
-"""Cut a token grid into attention windows: token order, shift mask and fragment distances.
+"""Cut a token grid into boxes inside which attention runs: their cells, slots and fragments.
 
-All of it depends on the size of the grid alone. Sizes are (depth, height, width) in tokens; "slots"
-are the cells of a grid listed window by window, depth outermost, the order attention works in.
+All of it depends on the size of the grid alone. Sizes are (depth, height, width) in tokens. The
+published code rolls a shifted grid and masks, with -100, the pairs that the roll brought together
+from both ends. Their weight is below 1e-35 unless logits differ by 20; here such a window is cut
+into the boxes that do see one another, so that nothing is rolled, masked or computed in vain.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import product
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +17,6 @@ from torch import Tensor
 
 WINDOW = (8, 7, 7)
 FRAGMENTS = 7  # a clip holds 7 x 7 fragments in space, each running through its whole length
-MASK = -100.0  # as published, not minus infinity
 
 Size = tuple[int, int, int]
 
@@ -26,16 +29,24 @@ class WindowGrid:
     window: Size
     shift: Size
 
-    @property
-    def counts(self) -> Size:
-        """Number of windows along each axis."""
-        depth, height, width = (p // w for p, w in zip(self.padded, self.window, strict=True))
-        return depth, height, width
-
     def cut_time(self, depth: int) -> "WindowGrid":
         """Return the unshifted grid of the first `depth` slices, one window deep."""
         (_, height, width), (_, *window) = self.padded, self.window
         return WindowGrid((depth, height, width), (depth, *window), (0, 0, 0))
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """Boxes of one size, at one place of their windows.
+
+    Attributes:
+        cells: raster number of each cell, [spatial,times,slots]: boxes behind one another in time
+            share a bias.
+        slots: the cells' places in a window, [slots].
+    """
+
+    cells: Tensor
+    slots: Tensor
 
 
 def make_grid(tokens: Size, shifted: bool) -> WindowGrid:
@@ -47,33 +58,64 @@ def make_grid(tokens: Size, shifted: bool) -> WindowGrid:
     return WindowGrid(padded, window, shift)
 
 
-def list_by_slot(cells: Tensor, grid: WindowGrid) -> Tensor:
-    """Roll values [Dp,Hp,Wp] back by the shift and list them by slot: [windows, slots a window]."""
-    (nd, nh, nw), (d, h, w) = grid.counts, grid.window
-    rolled = cells.roll([-s for s in grid.shift], dims=(0, 1, 2))
-    windows = rolled.view(nd, d, nh, h, nw, w).permute(0, 2, 4, 1, 3, 5)
-    return windows.reshape(nd * nh * nw, d * h * w)
+@lru_cache(maxsize=64)
+def cut_boxes(grid: WindowGrid) -> tuple[Boxes, ...]:
+    """Cut a grid into boxes, largest first; together they hold every cell once."""
+    with torch.inference_mode(False):  # they outlive the mode they were made in
+        kinds = product(*map(_cut_axis, grid.padded, grid.window, grid.shift))
+        boxes = [_make_boxes(grid, kind) for kind in kinds]
+    return tuple(sorted(boxes, key=lambda b: -b.cells.shape[-1]))
 
 
-def number_cells(grid: WindowGrid) -> Tensor:
-    """Number the cells of a padded grid in raster order, [Dp,Hp,Wp]."""
-    return torch.arange(torch.Size(grid.padded).numel()).view(grid.padded)
+def _cut_axis(size: int, window: int, shift: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Cut an axis into segments: (cells [count,length], places in their window [length])."""
+    places = torch.arange(window)
+    cells = (torch.arange(size) + shift).view(-1, window)
+    if not shift:
+        yield cells, places
+        return
+    if len(cells) > 1:
+        yield cells[:-1], places
+    last = cells[-1:]  # goes round the border, which parts it in two
+    yield last[:, :-shift], places[:-shift]
+    yield last[:, -shift:] - size, places[-shift:]
+
+
+def _make_boxes(grid: WindowGrid, kind: tuple[tuple[Tensor, Tensor], ...]) -> Boxes:
+    """Make the boxes that one kind of segment along each axis spans."""
+    (d, d_place), (h, h_place), (w, w_place) = kind
+    _, height, width = grid.padded
+    # Axes: row of boxes, column of boxes, box in time, then the cells in a box.
+    d = d[None, None, :, :, None, None]
+    h = h[:, None, None, None, :, None]
+    w = w[None, :, None, None, None, :]
+    cells = (d * height + h) * width + w
+    _, window_height, window_width = grid.window
+    slots = (d_place[:, None, None] * window_height + h_place[:, None]) * window_width + w_place
+    return Boxes(cells.flatten(3).flatten(0, 1).contiguous(), slots.flatten())
+
+
+def list_cells(grid: WindowGrid) -> Tensor:
+    """List the cells of a grid box by box, as raster numbers."""
+    return torch.cat([boxes.cells.flatten() for boxes in cut_boxes(grid)])
 
 
 @lru_cache(maxsize=64)
 def make_order(
     source: WindowGrid | None, target: WindowGrid | None, device: torch.device
 ) -> Tensor:
-    """Return the index that takes tokens from the slot order of one grid to that of another.
+    """Return the index that takes tokens from the boxes of one grid to those of another.
 
     None stands for raster order. A source of less depth is repeated to the depth of the target.
     """
-    with torch.inference_mode(False):  # the index outlives the mode it was made in
-        cells = number_cells(target or source)
-        order = cells.flatten() if target is None else list_by_slot(cells, target).flatten()
+    with torch.inference_mode(False):
+        if target is None:
+            order = torch.arange(torch.Size(source.padded).numel())
+        else:
+            order = list_cells(target)
         if source is not None:
-            slot_of_cell = list_by_slot(number_cells(source), source).flatten().argsort()
-            order = slot_of_cell[order % len(slot_of_cell)]
+            place_of_cell = list_cells(source).argsort()
+            order = place_of_cell[order % len(place_of_cell)]
         return order.to(device)
 
 
@@ -87,29 +129,16 @@ def make_relative_index() -> Tensor:
     return index
 
 
-def make_fragment_distances(grid: WindowGrid) -> Tensor:
-    """Count fragments between two slots of a window: [spatial windows, h * w, h * w].
+def make_fragment_distances(grid: WindowGrid, boxes: Boxes) -> Tensor:
+    """Count fragments between two cells of a box: [spatial,slots,slots].
 
-    The fragments run through the whole depth, so that one slice of a window stands for all.
+    The fragments run through the whole depth, so that one box stands for all behind it.
     """
     _, height, width = grid.padded
-    rows, columns = (
-        F.interpolate(torch.arange(float(FRAGMENTS))[None, None], size=size)[0, 0]
-        for size in (height, width)
-    )
-    flat = WindowGrid((1, height, width), (1, *grid.window[1:]), (0, *grid.shift[1:]))
+    cells = boxes.cells[:, 0]
     distances = torch.zeros(())
-    for fragment in (rows[:, None].expand(height, width), columns.expand(height, width)):
-        slots = list_by_slot(fragment[None], flat)
-        distances = distances + (slots[:, :, None] - slots[:, None, :]).abs()
+    for size, position in ((height, cells // width % height), (width, cells % width)):
+        fragments = F.interpolate(torch.arange(float(FRAGMENTS))[None, None], size=size)[0, 0]
+        at = fragments[position]
+        distances = distances + (at[:, :, None] - at[:, None, :]).abs()
     return distances
-
-
-def make_shift_mask(grid: WindowGrid) -> Tensor:
-    """Mask pairs that the roll brought together: [windows, slots, slots] of 0 and `MASK`."""
-    region = torch.zeros((), dtype=torch.int64)
-    for axis, (size, shift) in enumerate(zip(grid.padded, grid.shift, strict=True)):
-        wrapped = torch.arange(size) < shift  # these end up behind the last cell
-        region = 2 * region + wrapped.view([-1 if i == axis else 1 for i in range(3)])
-    slots = list_by_slot(region.expand(grid.padded), grid)
-    return (slots[:, :, None] != slots[:, None, :]) * MASK

@@ -3,7 +3,7 @@
 from setuptools import find_packages, setup
 
 DASK = ["distributed>=2024.1"]
-TEST = ["imageio-ffmpeg>=0.5", "pytest>=8", "pytest-xdist>=3.5", "ruff>=0.6", *DASK]
+TEST = ["imageio-ffmpeg>=0.5", "pytest>=8", "pytest-xdist>=3.8", "ruff>=0.6", *DASK]
 EXPORT = ["onnx>=1.16", "onnxruntime>=1.20", "onnxscript>=0.3"]
 
 setup(

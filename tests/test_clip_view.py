@@ -117,14 +117,16 @@ def test_motion_counts(mobile, clips):
 def test_options_reach_the_scores(mobile, clips):
     offsets = draw_offsets(240, 260, 1, torch.Generator().manual_seed(5))
     branches = mobile.clip_branch_scores(clips[:1], offsets)
-    value = mobile.score_clips(
+    values = mobile.clip_branch_scores(
         clips[:1].flip(2),
         generator=torch.Generator().manual_seed(5),
-        fusion="paper",
         channel_order="rgb",
         num_clips=1,
     )
-    assert torch.equal(value, fuse(*branches, "paper"))
+    assert all(torch.equal(*pair) for pair in zip(values, branches, strict=True))
+    options = {"fusion": "paper", "channel_order": "rgb", "num_clips": 1, "view": "clip"}
+    fused = FrozenDOVER("mobile", "untrained", **options)(clips[:1], torch.tensor([5]))
+    torch.testing.assert_close(fused[:, 0], fuse(*branches, "paper"), rtol=1e-5, atol=1e-6)
 
 
 def test_no_more_clips_in_a_pass_than_allowed(monkeypatch):
@@ -148,7 +150,7 @@ def test_one_score_a_clip_at_its_seed_s_offsets(mobile, clips):
     value = frozen(clips, SEEDS)
     assert value.shape == (2, 1)
     offsets = draw_offsets(240, 260, 1, torch.Generator().manual_seed(SEEDS[1].item()))
-    expected = mobile.score_clips(clips[1:].flip(2), offsets)
+    expected = fuse(*mobile.clip_branch_scores(clips[1:].flip(2), offsets))
     torch.testing.assert_close(value[1], expected, rtol=1e-5, atol=1e-6)
 
 

@@ -146,9 +146,8 @@ class DOVER(nn.Module):
             *self._list_jobs(self._technical_still, fragments.flatten(0, 1)),
             *self._list_jobs(self._aesthetic_still, shrink(frames)),
         ]
-        technical, aesthetic = self._run(jobs).split(
-            [fragments[:, :, 0, 0, 0].numel(), len(frames)]
-        )
+        views = fragments.shape[:2].numel()
+        technical, aesthetic = self._run(jobs).split([views, len(frames)])
         return technical.view(fragments.shape[:2]).mean(1), aesthetic
 
     def score_stills(
@@ -206,31 +205,6 @@ class DOVER(nn.Module):
         technical = self._score_clips(self.technical, fragments.flatten(0, 1))
         aesthetic = self._score_clips(self.aesthetic, shrink_clips(clips))
         return technical.view(fragments.shape[:2]).mean(1), aesthetic
-
-    def score_clips(
-        self,
-        clips_u8_btchw: Tensor,
-        offsets: Offsets | None = None,
-        generator: torch.Generator | None = None,
-        fusion: str = "challenge",
-        channel_order: str = "bgr",
-        num_clips: int = 3,
-    ) -> Tensor:
-        """Score real clips: fused scores [B] in [0, 1], one a clip.
-
-        Args:
-            clips_u8_btchw: see `clip_branch_scores`.
-            offsets: see `clip_branch_scores`.
-            generator: see `clip_branch_scores`.
-            fusion: `challenge` or `paper`, see `vqe.critics.dover.fusion`.
-            channel_order: see `branch_scores`.
-            num_clips: see `clip_branch_scores`.
-        """
-        check_fusion(fusion)
-        branches = self.clip_branch_scores(
-            clips_u8_btchw, offsets, generator, channel_order, num_clips
-        )
-        return fuse(*branches, fusion)
 
     def _score_clips(self, branch: Callable[[Tensor], Tensor], views: Tensor) -> Tensor:
         """Return the branch means [N] of uint8 views [N,32,3,224,224]."""

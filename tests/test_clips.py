@@ -104,25 +104,28 @@ def test_clips_from_videos_equal_those_from_images(tmp_path):
 class Blend(nn.Module):
     """A toy recurrent network: each frame is mixed with what came before it."""
 
-    takes_clips = True
-
     def __init__(self) -> None:
         super().__init__()
         self.share = nn.Parameter(torch.tensor(0.5))
-        self.resets = 0
-        self.reset_state()
 
-    def reset_state(self) -> None:
-        self.state = None
-        self.resets += 1
+    def initial_state(self, batch, height, width):
+        return {"seen": torch.zeros(batch, 1, 1, 1), "mixed": torch.zeros(batch, 3, height, width)}
+
+    def forward(self, frames, state=None):
+        before = self.initial_state(len(frames), *frames.shape[-2:]) if state is None else state
+        share = before["seen"] * (1 - self.share)
+        mixed = frames + share * (before["mixed"] - frames)
+        after = {"seen": torch.ones_like(before["seen"]), "mixed": mixed}
+        return mixed if state is None else (mixed, after)
+
+
+class Centre(nn.Module):
+    """A network of clips that looks ahead: each frame becomes the mean of its clip."""
+
+    takes_clips = True
 
     def forward(self, clips_btchw):
-        frames = []
-        for frame in clips_btchw.unbind(1):
-            before = frame if self.state is None else self.state
-            self.state = self.share * frame + (1 - self.share) * before
-            frames.append(self.state)
-        return torch.stack(frames, dim=1)
+        return clips_btchw.mean(1, keepdim=True).expand_as(clips_btchw)
 
 
 def blend_by_hand(frames, share=0.5):
@@ -140,12 +143,22 @@ def test_networks_of_frames_see_clips_frame_by_frame():
     torch.testing.assert_close(done[1, 2], network(clips[1, 2][None])[0])
 
 
-def test_networks_of_clips_begin_each_clip_anew():
+def test_networks_with_memory_begin_each_clip_anew():
     clips = torch.rand(2, 4, 3, 8, 8)
     done = enhance(Blend(), clips)
     torch.testing.assert_close(done, torch.stack([blend_by_hand(clip) for clip in clips]))
     frames = clips[:, 0]
     torch.testing.assert_close(enhance(Blend(), frames), frames)
+
+
+def test_networks_of_clips_see_them_whole():
+    clips = torch.rand(2, 4, 3, 8, 8)
+    done = enhance(Centre(), clips)
+    torch.testing.assert_close(done[1, 2], clips[1].mean(0))
+    torch.testing.assert_close(enhance(Centre(), clips[:, 0]), clips[:, 0])
+    video_pass = VideoPass()
+    parts = [video_pass.enhance(Centre(), part, 0) for part in clips[0].split(2)]
+    torch.testing.assert_close(parts[1][0], clips[0, 2:].mean(0))
 
 
 def test_state_is_carried_through_a_video_and_no_further():

@@ -6,7 +6,10 @@ import torch
 from torch import nn
 
 from vqe.complexity import log_complexity, measure_complexity
-from vqe.models import BilateralGrid, Identity, SampleConv
+from vqe.models import Base, BilateralGrid, Identity, Lut, Nano, Recurrent, SampleConv
+
+MAPS = 15
+STATISTICS = 182
 
 
 class Heavy(nn.Module):
@@ -58,6 +61,42 @@ def test_bilateral_grid_is_within_its_budget():
     assert found.functional_macs_g["slice"] == pytest.approx(720 * 1280 * 8 * 12 / 1e9)
     assert found.total_macs_g < 0.5
     assert found.params < 500_000
+
+
+@pytest.mark.parametrize(
+    ("network_class", "budget_g"), [(Nano, 0.5), (Lut, 0.5), (Base, 10), (Recurrent, 16)]
+)
+def test_networks_are_within_their_budgets(network_class, budget_g):
+    found = measure_complexity(network_class())
+    assert 0.4 * budget_g < found.total_macs_g <= budget_g
+    assert found.functional_macs_g
+
+
+def count_convs(*layers):
+    return sum(cells * i * o * side**2 for cells, i, o, side in layers)
+
+
+def count_nano():
+    """Count nano's layers and the two products that upsample its maps."""
+    convs = count_convs(
+        *((64**2, 3, 16, 3), (32**2, 16, 32, 3), (16**2, 32, 64, 3)),
+        *((16**2, 64, 64, 3), (16**2, 64, 64, 3), (16**2, 64, MAPS, 1)),
+        *((1, STATISTICS, 256, 1), (1, 256, 128, 1), (1, 128, 64, 1)),
+    )
+    return convs + MAPS * 16 * (720 * 16 + 720 * 1280)
+
+
+def test_nano_costs_what_its_layers_do():
+    found = measure_complexity(Nano())
+    assert found.macs_g == pytest.approx(count_nano() / 1e9)
+
+
+def test_base_is_measured_folded():
+    found = measure_complexity(Base())
+    residual = count_convs(*[(180 * 320, 48, 48, 3)] * 8)
+    assert found.macs_g == pytest.approx((count_nano() + residual) / 1e9)
+    unfolded = sum(p.numel() for p in Base().parameters())
+    assert found.params == unfolded - 7 * 48 * 48  # the 1x1 branches
 
 
 def test_the_network_is_left_as_it_was():

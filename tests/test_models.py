@@ -1,19 +1,34 @@
+"""What every network promises."""
+
 import inspect
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from hydra.utils import get_class, instantiate
+from network_checks import (
+    NETWORKS,
+    TRAINABLE,
+    WITH_MEMORY,
+    build_small,
+    darken,
+    draw_clean_frames,
+    loss,
+    make_clips,
+    perturb,
+    rmse,
+    train,
+)
 from omegaconf import OmegaConf
 
-from vqe.models import BilateralGrid, Identity, SampleConv
+from vqe import models
+from vqe.enhancement import enhance
+from vqe.models import Identity
+from vqe.models.crop import Crop
 
 CONFIGS = sorted((Path(__file__).parents[1] / "conf" / "model_vqe").glob("*.yaml"))
-NETWORKS = [Identity, SampleConv, BilateralGrid]
-TRAINABLE = [SampleConv, BilateralGrid]
-LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+SEES_WHOLE = [network for network in NETWORKS if getattr(network, "sees_whole", False)]
 
 
 @pytest.fixture(autouse=True)
@@ -23,46 +38,7 @@ def _seed():
 
 @pytest.fixture
 def clean_frames():
-    """Two pictures with edges, ramps and colours in [0.05, 0.95], [2,3,72,96]."""
-    rows, columns = torch.meshgrid(
-        torch.linspace(0, 1, 72), torch.linspace(0, 1, 96), indexing="ij"
-    )
-    disc = ((rows - 0.5) ** 2 + (columns - 0.4) ** 2 < 0.08).float()
-    stripes = (torch.sin(columns * 40) > 0).float()
-    first = torch.stack([0.2 + 0.6 * disc, 0.3 + 0.4 * rows, 0.25 + 0.5 * stripes * columns])
-    second = torch.stack([0.1 + 0.8 * stripes * rows, 0.8 - 0.5 * disc, 0.2 + 0.6 * columns])
-    return torch.stack([first, second]).clamp(0.05, 0.95)
-
-
-def small_grid():
-    return BilateralGrid(low_res=64, width=16)
-
-
-def darken(frames):
-    """Add what a webcam does: a gamma, a colour cast and light from one side."""
-    side = torch.linspace(0.35, 1.0, frames.shape[-1])
-    cast = torch.tensor([1.0, 0.85, 0.7]).view(3, 1, 1)
-    return frames**1.3 * cast * side
-
-
-def train(network, inputs, targets, steps, lr=3e-3):
-    optimizer = torch.optim.AdamW(network.parameters(), lr)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        F.mse_loss(network(inputs), targets).backward()
-        optimizer.step()
-    return network
-
-
-def rmse(a, b):
-    return (a - b).square().mean().sqrt().item()
-
-
-def rmse_of_best_global_affine(inputs, targets):
-    colours = inputs.permute(0, 2, 3, 1).reshape(-1, 3)
-    wanted = targets.permute(0, 2, 3, 1).reshape(-1, 3)
-    augmented = torch.cat([colours, torch.ones(len(colours), 1)], 1)
-    return rmse(augmented @ torch.linalg.lstsq(augmented, wanted).solution, wanted)
+    return draw_clean_frames()
 
 
 @pytest.mark.parametrize("size", [(64, 96), (37, 53), (300, 301), (2, 5), (1, 1)])
@@ -87,100 +63,88 @@ def test_clamps_in_eval_mode_only(network_class):
 
 @pytest.mark.parametrize("network_class", TRAINABLE)
 def test_every_parameter_has_a_gradient_after_one_step(network_class, clean_frames):
-    inputs = darken(clean_frames)
-    network = train(network_class(), inputs, clean_frames, steps=1)
+    inputs = make_clips(darken(clean_frames))
+    targets = clean_frames[:, None]
+    network = train(network_class(), inputs, targets, steps=1)
     network.zero_grad()
-    F.mse_loss(network(inputs), clean_frames).backward()
+    loss(network, inputs, targets).backward()
     without = [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert without == []
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("build", [Identity, SampleConv, small_grid])
-def test_runs_in_half_precision(build, dtype, clean_frames):
-    frames = F.interpolate(darken(clean_frames), (24, 1030))  # wider than bf16 can count
-    network = build()
-    if build is not Identity:
-        train(network, darken(clean_frames), clean_frames, steps=10)
-    full = network(frames)
+@pytest.mark.parametrize("network_class", NETWORKS)
+def test_runs_in_half_precision(network_class, dtype, clean_frames):
+    inputs = make_clips(darken(clean_frames))
+    network = build_small(network_class)
+    if network_class is not Identity:
+        train(network, inputs, clean_frames[:, None], steps=10)
+    wide = F.interpolate(inputs.flatten(0, 1), (24, 1030)).unflatten(0, inputs.shape[:2])
+    full = enhance(network, wide)  # wider than bf16 can count
     with torch.autocast("cpu", dtype):
-        half = network(frames)
-        loss = F.mse_loss(half.float(), frames * 0.9)
+        half = enhance(network, wide)
+        error = F.mse_loss(half.float(), wide * 0.9)
     torch.testing.assert_close(half.float(), full, atol=0.01, rtol=0)
-    if build is not Identity:
-        loss.backward()
+    if network_class is not Identity:
+        error.backward()
         assert all(p.grad.isfinite().all() for p in network.parameters())
 
 
-def test_bilateral_grid_keeps_its_guide_out_of_half_precision():
-    network = small_grid().eval()
-    torch.nn.init.normal_(network.to_grid.weight, std=0.02)
-    with torch.no_grad():
-        network.guide[-1].weight.mul_(5)
-    frames = torch.rand(1, 3, 90, 160)
-    with torch.autocast("cpu", torch.bfloat16):
-        half = network(frames)
-    assert (half - network(frames)).abs().max() < 0.005
-
-
-@pytest.mark.parametrize("build", [SampleConv, small_grid])
-def test_a_short_training_reduces_the_loss(build, clean_frames):
+@pytest.mark.parametrize("network_class", TRAINABLE)
+def test_a_short_training_reduces_the_loss(network_class, clean_frames):
     inputs = darken(clean_frames)
-    network = train(build(), inputs, clean_frames, steps=20).eval()
+    network = train(build_small(network_class), inputs, clean_frames, steps=20).eval()
     assert rmse(network(inputs), clean_frames) < 0.9 * rmse(inputs, clean_frames)
 
 
-def test_bilateral_grid_beats_every_global_affine_map(clean_frames):
+@pytest.mark.parametrize("network_class", WITH_MEMORY)
+def test_strength_blends_input_and_output(network_class, clean_frames):
     inputs = darken(clean_frames)
-    network = train(small_grid(), inputs, clean_frames, steps=60).eval()
-    best_global = rmse_of_best_global_affine(inputs, clean_frames)
-    assert rmse(network(inputs), clean_frames) < 0.5 * best_global
+    full = perturb(build_small(network_class), 0.1)
+    none, half = build_small(network_class, strength=0), build_small(network_class, strength=0.5)
+    for network in (none, half):
+        network.load_state_dict(full.state_dict())
+    for training in (True, False):
+        for network in (full, none, half):
+            network.train(training)
+        assert (full(inputs) - inputs).abs().max() > 0.05
+        assert torch.equal(none(inputs), inputs)
+        expected = (full(inputs) + inputs) / 2
+        torch.testing.assert_close(half(inputs), expected, atol=1e-5, rtol=0)
+    half.strength = 1  # a plain attribute
+    assert torch.equal(half(inputs), full(inputs))
 
 
-def test_bilateral_grid_slices_like_a_loop_over_pixels():
-    bins, cells, height, width = 4, 4, 9, 7
-    network = BilateralGrid(grid_size=cells, luma_bins=bins, low_res=8)
-    torch.nn.init.zeros_(network.guide[-1].weight)  # the guide is the luma alone
-    grid = torch.randn(1, 12, bins, cells, cells)
-    network.predict_grid = lambda frames: grid
-    frames = torch.rand(1, 3, height, width)
-    frames[..., 0, :2] = torch.tensor([0.0, 1.0])  # the ends of the guide
-    enhanced = network.train()(frames)[0].detach().numpy()
-
-    def tents(position, count):
-        """Weigh cells by their distance from a position in [0,1], the ends extended."""
-        place = np.clip(position * count - 0.5, 0, count - 1)
-        return np.clip(1 - np.abs(np.arange(count) - place), 0, None)
-
-    for row in range(height):
-        for column in range(width):
-            colour = frames[0, :, row, column].numpy()
-            axes = (
-                tents(LUMA @ colour, bins),
-                tents((row + 0.5) / height, cells),
-                tents((column + 0.5) / width, cells),
-            )
-            affine = np.einsum("cdhw,d,h,w->c", grid[0].numpy(), *axes).reshape(3, 4)
-            expected = colour + affine @ np.append(colour, 1)
-            np.testing.assert_allclose(enhanced[:, row, column], expected, atol=1e-5)
+@pytest.mark.parametrize("network_class", SEES_WHOLE)
+def test_a_crop_of_the_result_is_the_result_of_the_crop(network_class):
+    clips, whole = torch.rand(2, 2, 3, 120, 168), torch.rand(2, 2, 3, 120, 168)
+    whole[0] = clips[0]
+    clips[1] = whole[1]
+    network = perturb(build_small(network_class)).eval()
+    size, margin = (96, 104), 32  # what the residuals' convolutions see beyond the border
+    boxes, parts, expected = [], [], []
+    full = enhance(network, whole)
+    for index, (top, left) in enumerate([(8, 24), (24, 60)]):
+        part = (index, ..., slice(top, top + size[0]), slice(left, left + size[1]))
+        boxes.append([top / 120, left / 168, size[0] / 120, size[1] / 168])
+        parts.append(whole[part])
+        expected.append(full[part])
+    crop, frames = Crop(whole, torch.tensor(boxes)), torch.stack(parts)
+    inner = (..., slice(margin, -margin), slice(margin, -margin))
+    if not any(isinstance(m, torch.nn.Conv2d) and m.padding != (0, 0) for m in _full_size(network)):
+        inner = ...
+    done = enhance(network, frames, crop)
+    torch.testing.assert_close(done[inner], torch.stack(expected)[inner], atol=1e-5, rtol=0)
+    alone = enhance(network, frames)
+    assert (alone - done).abs().max() > 1e-3  # the whole made a difference
+    still = enhance(network, frames[:, 0], crop.at(0))
+    torch.testing.assert_close(still, done[:, 0])
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (
-            {"grid_size": 12, "low_res": 96},
-            "expected grid_size = 4 times a power of two >= 1, got 12",
-        ),
-        ({"low_res": 200}, "expected low_res = 16 times a power of two >= 2, got 200"),
-        ({"low_res": 16}, "expected low_res = 16"),
-        ({"grid_size": 0}, "expected low_res = 0"),
-        ({"luma_bins": 0}, "luma_bins and width >= 1, got 0 and 8"),
-    ],
-)
-def test_impossible_sizes_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        BilateralGrid(**arguments)
+def _full_size(network):
+    """List the layers that see frames at their own size."""
+    parts = [getattr(network, name, None) for name in ("residual", "denoise", "gate", "refine")]
+    return [module for part in parts if part is not None for module in part.modules()]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -196,4 +160,5 @@ def test_a_config_mirrors_one_constructor(path):
 
 def test_there_is_a_config_for_every_network():
     found = {OmegaConf.load(path)._target_ for path in CONFIGS}
-    assert found >= {f"vqe.models.{network.__name__}" for network in NETWORKS}
+    assert found == {f"vqe.models.{name}" for name in models.__all__}
+    assert {network.__name__ for network in NETWORKS} == set(models.__all__)

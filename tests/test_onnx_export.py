@@ -6,8 +6,10 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from network_checks import WITH_MEMORY, build_small, perturb
 from torch import nn
 
+from vqe.enhancement import enhance
 from vqe.models import BilateralGrid, Identity, SampleConv
 from vqe.onnx_export import export_onnx
 
@@ -27,14 +29,6 @@ class Random(nn.Module):
 
     def forward(self, frames):
         return frames + torch.rand_like(frames)
-
-
-def perturb(network):
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-    return network
 
 
 def run(path, frames):
@@ -67,6 +61,34 @@ def test_one_file_equals_torch_at_any_size(network_class, tmp_path, caplog):
             assert (enhanced - frames).abs().max() > 0.01  # the weights did something
     told = [record for record in caplog.records if record.name == "vqe.onnx_export"]
     assert f"max error against torch {report.max_abs_error:.1e}" in told[-1].getMessage()
+
+
+@pytest.mark.parametrize("network_class", WITH_MEMORY)
+def test_a_network_with_memory_hands_its_state_to_the_caller(network_class, tmp_path, caplog):
+    network = perturb(build_small(network_class)).eval()
+    path = tmp_path / "a.onnx"
+    report = export_onnx(network, path, height=64, width=96, check_sizes=SIZES)
+    assert report.dynamic, caplog.text
+    assert report.max_abs_error < 1e-4
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = list(network.initial_state(1, 8, 8))
+    assert [i.name for i in session.get_inputs()] == ["frames", *names]
+    assert [o.name for o in session.get_outputs()] == ["enhanced", *(f"{n}_next" for n in names)]
+    assert all("RepConv" not in node.name for node in onnx.load(path).graph.node)
+    for batch, (height, width) in zip((1, 3, 2), SIZES, strict=True):
+        clips = 0.3 + 0.2 * torch.rand(batch, 3, 3, height, width)
+        clips[0, 2] = 1  # a cut, in one video of the batch
+        state = network.initial_state(batch, height, width)
+        values, done = [value.numpy() for value in state.values()], []
+        for time in range(3):
+            inputs = dict(zip(["frames", *names], [clips[:, time].numpy(), *values], strict=True))
+            enhanced, *values = session.run(None, inputs)
+            done.append(torch.from_numpy(enhanced))
+        with torch.no_grad():
+            expected = enhance(network, clips)
+        torch.testing.assert_close(torch.stack(done, 1), expected, atol=1e-4, rtol=0)
+        assert (expected - clips).abs().max() > 0.01
 
 
 def test_nothing_but_the_log_is_said_and_no_path_is_stored(tmp_path, capfd, caplog):

@@ -31,10 +31,11 @@ def measure_complexity(network: nn.Module, height: int = 720, width: int = 1280)
     """Run a copy of the network once on the CPU, on a 1x3xHxW frame, and count its MACs.
 
     A network names the operations that the counter cannot see in `functional_macs(height, width)`;
-    one without this method is taken to have none. The network itself stays as it is.
+    one without this method is taken to have none. One that can `fold()` is measured folded, its
+    parameters too. The network itself stays as it is.
     """
     # Not on the meta device: it lacks things a network may use, autocast among them.
-    replica = copy.deepcopy(network).cpu().float().eval()
+    replica = fold(copy.deepcopy(network).cpu().float().eval())
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         replica(torch.zeros(1, 3, height, width))
     report = getattr(network, "functional_macs", None)
@@ -42,10 +43,15 @@ def measure_complexity(network: nn.Module, height: int = 720, width: int = 1280)
     return Complexity(
         height=height,
         width=width,
-        params=sum(p.numel() for p in network.parameters()),
+        params=sum(p.numel() for p in replica.parameters()),
         macs_g=counter.get_total_flops() / 2 / 1e9,
         functional_macs_g={name: macs / 1e9 for name, macs in functional.items()},
     )
+
+
+def fold(network: nn.Module) -> nn.Module:
+    """Fold a network, in place, if it can be."""
+    return network.fold() if hasattr(network, "fold") else network
 
 
 def log_complexity(network: nn.Module, limit_macs_g: float = 20.0) -> Complexity:

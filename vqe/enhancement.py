@@ -1,23 +1,51 @@
-"""Frames or clips -> enhanced ones, by a network of frames or one of clips.
+"""Frames or clips -> enhanced ones, by a network of frames, one with memory or one of clips.
 
-A network that says `takes_clips = True` is called with clips [B,T,3,H,W], consecutive frames in
-time order, and returns the same shape. One that remembers what it saw has a method `reset_state()`,
-called before each clip that begins anew; a longer video comes as clips of B = 1 without a reset
-between them. Any other network is called with frames [B,3,H,W].
+A network with memory has `initial_state(batch, height, width)`; it is called frame by frame,
+`network(frames, state) -> (enhanced, state)`. One that says `takes_clips = True` is called with
+clips [B,T,3,H,W] and returns the same shape. Any other is called with frames [B,3,H,W]. One that
+says `sees_whole = True` is told where a crop was cut from, by the argument `crop`.
 """
 
 import torch
 from torch import nn
 
+from vqe.models.crop import Crop
 
-def enhance(network: nn.Module, frames: torch.Tensor) -> torch.Tensor:
-    """Enhance RGB [0,1] [B,3,H,W], or clips [B,T,3,H,W] that each begin anew; the shape stays."""
-    if not takes_clips(network):
-        return network(frames.flatten(0, -4)).reshape(frames.shape)
-    reset_state(network)
-    enhanced = network(frames if frames.ndim == 5 else frames[:, None])
-    reset_state(network)  # or the graph of this step would outlive it
-    return enhanced.reshape(frames.shape)
+State = dict[str, torch.Tensor]
+
+
+def enhance(network: nn.Module, frames: torch.Tensor, crop: Crop | None = None) -> torch.Tensor:
+    """Enhance frames or clips that each begin anew; the shape stays.
+
+    Args:
+        network: of any kind.
+        frames: RGB [0,1] [B,3,H,W], or clips [B,T,3,H,W].
+        crop: where the frames were cut from; networks that see no more than a crop do without.
+    """
+    if takes_clips(network):
+        return network(frames if frames.ndim == 5 else frames[:, None]).reshape(frames.shape)
+    if not getattr(network, "sees_whole", False):
+        crop = None
+    if frames.ndim == 4:
+        return network(frames) if crop is None else network(frames, crop=crop)
+    if has_memory(network):
+        state = network.initial_state(len(frames), *frames.shape[-2:])
+        return enhance_in_turn(network, frames, state, crop)[0]
+    flat = frames.flatten(0, 1)
+    done = network(flat) if crop is None else network(flat, crop=crop.flatten(frames.shape[1]))
+    return done.reshape(frames.shape)
+
+
+def enhance_in_turn(
+    network: nn.Module, clips: torch.Tensor, state: State, crop: Crop | None = None
+) -> tuple[torch.Tensor, State]:
+    """Enhance clips [B,T,3,H,W] frame by frame, from a state on; return the last state too."""
+    done = []
+    for time, frames in enumerate(clips.unbind(1)):
+        options = {} if crop is None else {"crop": crop.at(time)}
+        enhanced, state = network(frames, state, **options)
+        done.append(enhanced)
+    return torch.stack(done, dim=1), state
 
 
 class VideoPass:
@@ -25,20 +53,24 @@ class VideoPass:
 
     def __init__(self) -> None:
         self._last: tuple[int, ...] | None = None
+        self._state: State = {}
 
     def begin(self) -> None:
         """Forget the last video."""
         self._last = None
+        self._state = {}
 
     def enhance(self, network: nn.Module, frames: torch.Tensor, video: int) -> torch.Tensor:
         """Enhance the next frames, RGB [0,1] [B,3,H,W], of a video that has this number."""
-        if not takes_clips(network):
-            return network(frames)
+        if not has_memory(network):
+            return enhance(network, frames[None])[0]
         here = (video, *frames.shape[-2:])
         if here != self._last:
-            reset_state(network)
+            self._state = network.initial_state(1, *frames.shape[-2:])
         self._last = here
-        return network(frames[None])[0]
+        enhanced, state = enhance_in_turn(network, frames[None], self._state)
+        self._state = {name: value.detach() for name, value in state.items()}
+        return enhanced[0]
 
 
 def flatten_clips(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -53,7 +85,6 @@ def takes_clips(network: nn.Module) -> bool:
     return getattr(network, "takes_clips", False)
 
 
-def reset_state(network: nn.Module) -> None:
-    """Let a network forget the frames it saw, if it can remember any."""
-    if hasattr(network, "reset_state"):
-        network.reset_state()
+def has_memory(network: nn.Module) -> bool:
+    """Whether a network hands on what it remembers of a video."""
+    return hasattr(network, "initial_state")

@@ -8,12 +8,15 @@ what is added to the frame (zero at the start), there is no normalisation, and t
 luma plus a learnt part.
 """
 
-import math
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from vqe.models.colour_maps import place_pixels
+from vqe.models.crop import Crop
+from vqe.models.low_res import count_halvings, make_conv
 
 LUMA_BT601 = (0.299, 0.587, 0.114)
 COEFFICIENTS = 12  # an affine map of three colours: 3 rows of (r, g, b, 1)
@@ -23,6 +26,8 @@ GLOBAL_SIZE = 4  # the global path sees the low-resolution features as 4x4 cells
 
 class BilateralGrid(nn.Module):
     """Predict, slice and apply a `grid_size` x `grid_size` x `luma_bins` grid of affine maps."""
+
+    sees_whole = True
 
     def __init__(
         self,
@@ -42,8 +47,8 @@ class BilateralGrid(nn.Module):
                 power of two >= 2.
         """
         super().__init__()
-        halvings = _count_halvings("low_res", low_res, grid_size)
-        global_halvings = _count_halvings("grid_size", grid_size, GLOBAL_SIZE, least=0)
+        halvings = count_halvings("low_res", low_res, grid_size)
+        global_halvings = count_halvings("grid_size", grid_size, GLOBAL_SIZE, least=0)
         if luma_bins < 1 or width < 1:
             raise ValueError(f"expected luma_bins and width >= 1, got {luma_bins} and {width}")
         self.luma_bins = luma_bins
@@ -51,12 +56,12 @@ class BilateralGrid(nn.Module):
 
         widths = [3, *(width * 2**i for i in range(halvings))]
         features = widths[-1]
-        self.splat = nn.Sequential(*(_conv(i, o, stride=2) for i, o in pairwise(widths)))
+        self.splat = nn.Sequential(*(make_conv(i, o, stride=2) for i, o in pairwise(widths)))
         self.local_path = nn.Sequential(
-            _conv(features, features), nn.Conv2d(features, features, 3, padding=1)
+            make_conv(features, features), nn.Conv2d(features, features, 3, padding=1)
         )
         self.global_path = nn.Sequential(
-            *(_conv(features, features, stride=2) for _ in range(global_halvings)),
+            *(make_conv(features, features, stride=2) for _ in range(global_halvings)),
             nn.Flatten(),
             nn.Linear(features * GLOBAL_SIZE**2, 4 * features),
             nn.ReLU(),
@@ -65,10 +70,7 @@ class BilateralGrid(nn.Module):
             nn.Linear(2 * features, features),
         )
         self.to_grid = nn.Conv2d(features, COEFFICIENTS * luma_bins, 1)
-        self.guide = nn.Sequential(
-            nn.Conv2d(3, GUIDE_WIDTH, 1), nn.ReLU(), nn.Conv2d(GUIDE_WIDTH, 1, 1)
-        )
-        self.register_buffer("luma", torch.tensor(LUMA_BT601).view(1, 3, 1, 1), persistent=False)
+        self.guide = make_guide()
         self._init_weights()
 
     def _init_weights(self) -> None:
@@ -77,15 +79,16 @@ class BilateralGrid(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
         nn.init.zeros_(self.to_grid.weight)
-        with torch.no_grad():  # starts close to the luma, but not at a zero without gradients
-            self.guide[-1].weight.mul_(0.1)
+        soften_guide(self.guide)
 
-    def forward(self, frames_bchw: Tensor) -> Tensor:
-        """Enhance RGB frames `[B,3,H,W]` in [0,1]; the result is clamped to [0,1] in eval mode."""
-        grid = self.predict_grid(frames_bchw)
-        guide = self._compute_guide(frames_bchw)
-        coefficients = _slice_grid(grid.float(), guide)
-        enhanced = frames_bchw + _apply_affine(coefficients, frames_bchw)
+    def forward(self, frames_bchw: Tensor, crop: Crop | None = None) -> Tensor:
+        """Enhance RGB frames `[B,3,H,W]` in [0,1]; the result is clamped to [0,1] in eval mode.
+
+        The grid of a crop's frames is predicted from the whole ones.
+        """
+        grid = self.predict_grid(frames_bchw if crop is None else crop.whole)
+        box = None if crop is None else crop.box
+        enhanced = frames_bchw + apply_grid(grid, frames_bchw, self.guide, box)
         return enhanced if self.training else enhanced.clamp(0, 1)
 
     def predict_grid(self, frames_bchw: Tensor) -> Tensor:
@@ -97,52 +100,56 @@ class BilateralGrid(nn.Module):
         fused = F.relu(self.local_path(features) + shift)
         return self.to_grid(fused).unflatten(1, (COEFFICIENTS, self.luma_bins))
 
-    def _compute_guide(self, frames_bchw: Tensor) -> Tensor:
-        """Compute where each pixel looks along brightness, `[B,1,H,W]`, about [0,1]."""
-        # The maps change fast along brightness: a guide in half precision shows as bands.
-        with torch.autocast(frames_bchw.device.type, enabled=False):
-            return (frames_bchw * self.luma).sum(1, keepdim=True) + self.guide(frames_bchw)
-
     def functional_macs(self, height: int, width: int) -> dict[str, int]:
         """Count what a frame costs beside the layers: resizing, luma, slicing and applying."""
-        pixels = height * width
         taps_h, taps_w = (2 * max(1.0, side / self.low_res) for side in (height, width))
         resized = 3 * self.low_res * (height * taps_w + self.low_res * taps_h)
-        return {
-            "resize": round(resized),
-            "luma": 3 * pixels,
-            "slice": 8 * COEFFICIENTS * pixels,  # eight corners of the cell around the pixel
-            "affine": COEFFICIENTS * pixels,
-        }
+        return {"resize": round(resized)} | count_grid_macs(height * width)
 
 
-def _conv(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1), nn.ReLU()
-    )
+def make_guide() -> nn.Sequential:
+    """Build the part of the guide that is learnt."""
+    return nn.Sequential(nn.Conv2d(3, GUIDE_WIDTH, 1), nn.ReLU(), nn.Conv2d(GUIDE_WIDTH, 1, 1))
 
 
-def _count_halvings(name: str, size: int, target: int, *, least: int = 1) -> int:
-    """Return how often `size` is halved until it is `target`."""
-    halvings = round(math.log2(size / target)) if size > 0 and target > 0 else -1
-    if halvings < least or target * 2**halvings != size:
-        raise ValueError(
-            f"expected {name} = {target} times a power of two >= {2**least}, got {size}"
-        )
-    return halvings
+@torch.no_grad()
+def soften_guide(guide: nn.Sequential) -> None:
+    """Let the guide start close to the luma, but not at a zero without gradients."""
+    guide[-1].weight.mul_(0.1)
 
 
-def _slice_grid(grid: Tensor, guide: Tensor) -> Tensor:
+def apply_grid(grid: Tensor, frames_bchw: Tensor, guide: nn.Module, box: Tensor | None) -> Tensor:
+    """Look up each pixel's map in the grid `[B,12,D,h,w]` and apply it: what is added, `[B,3,H,W]`.
+
+    The learnt part of the guide adds to the luma; `box` [B,4] is where the frames lie in those that
+    the grid covers, None is everywhere.
+    """
+    # The maps change fast along brightness: a guide in half precision shows as bands.
+    with torch.autocast(frames_bchw.device.type, enabled=False):
+        luma = torch.tensor(LUMA_BT601, device=frames_bchw.device).view(1, 3, 1, 1)
+        place = (frames_bchw * luma).sum(1, keepdim=True) + guide(frames_bchw)
+    return _apply_affine(_slice_grid(grid.float(), place, box), frames_bchw)
+
+
+def count_grid_macs(pixels: int) -> dict[str, int]:
+    """Count what looking up and applying the maps costs, beside the guide's layers."""
+    corners = 8  # of the cell around the pixel
+    return {
+        "luma": 3 * pixels,
+        "slice": corners * COEFFICIENTS * pixels,
+        "affine": COEFFICIENTS * pixels,
+    }
+
+
+def _slice_grid(grid: Tensor, guide: Tensor, box: Tensor | None) -> Tensor:
     """Interpolate the grid `[B,12,D,h,w]` at each pixel of the guide `[B,1,H,W]`: `[B,12,H,W]`."""
     batch, _, height, width = guide.shape
     # Centres of pixels in grid_sample's [-1,1]; the guide's [0,1] spans the bins the same way.
-    rows = (torch.arange(height, device=guide.device) + 0.5) * 2 / height - 1
-    columns = (torch.arange(width, device=guide.device) + 0.5) * 2 / width - 1
-    depth = guide[:, 0] * 2 - 1
+    rows, columns = (2 * places - 1 for places in place_pixels(height, width, guide.device, box))
     place = (
-        columns.expand(batch, height, width),
-        rows[:, None].expand(batch, height, width),
-        depth,
+        columns[:, None, :].expand(batch, height, width),
+        rows[:, :, None].expand(batch, height, width),
+        guide[:, 0] * 2 - 1,
     )
     sampled = F.grid_sample(
         grid, torch.stack(place, -1)[:, None], padding_mode="border", align_corners=False

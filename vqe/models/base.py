@@ -1,0 +1,75 @@
+"""Base: nano's light and colour, and a re-parameterised residual for noise and sharpness.
+
+The residual works on blocks of 4x4 pixels, as W. Shi et al., "Real-Time Single Image and Video
+Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016, with the
+branches of X. Ding et al., "RepVGG: Making VGG-style ConvNets Great Again", CVPR 2021.
+It sees the frame after nano: what was dark is bright there, and its noise with it.
+"""
+
+from torch import Tensor
+
+from vqe.models.crop import Crop
+from vqe.models.nano import Nano
+from vqe.models.streaming import State, StreamingNetwork
+from vqe.models.texture import SHRINK, fold_convs, from_blocks, stack_convs, to_blocks
+
+BLOCK_CHANNELS = 3 * SHRINK**2
+
+
+class Base(StreamingNetwork):
+    """Change light and colour by a coarse grid, then add a residual of textures."""
+
+    def __init__(
+        self,
+        *,
+        channels: int = 48,
+        layers: int = 7,
+        grid_size: int = 16,
+        low_res: int = 128,
+        width: int = 16,
+        smoothing: float = 0.8,
+        scene_cut: float = 0.1,
+        strength: float = 1.0,
+    ) -> None:
+        """Build the network.
+
+        Args:
+            channels: of the residual's layers.
+            layers: re-parameterised layers before the last one.
+            grid_size: see `Nano`, as for all that follow.
+            low_res: side of the small copy.
+            width: channels of the small copy's first layer.
+            smoothing: weight of the last frames' maps in this one's, in [0,1).
+            scene_cut: mean difference of thumbnails above which maps start anew, in (0,1).
+            strength: share of the change that is made, in [0,1].
+        """
+        super().__init__(strength=strength, smoothing=smoothing, scene_cut=scene_cut)
+        if channels < 1 or layers < 1:
+            raise ValueError(f"expected channels and layers >= 1, got {channels} and {layers}")
+        self.nano = Nano(
+            grid_size=grid_size,
+            low_res=low_res,
+            width=width,
+            smoothing=smoothing,
+            scene_cut=scene_cut,
+        )
+        self.residual = stack_convs(BLOCK_CHANNELS, channels, BLOCK_CHANNELS, layers)
+
+    def initial_state(self, batch: int, height: int, width: int) -> State:
+        """Return nano's state."""
+        return self.nano.initial_state(batch, height, width)
+
+    def advance(self, frames_bchw: Tensor, state: State, crop: Crop | None) -> tuple[Tensor, State]:
+        """Return the frames with light, colour and texture changed, and the next state."""
+        mapped, state = self.nano.advance(frames_bchw, state, crop)
+        residual = self.residual(to_blocks(mapped))
+        return mapped + from_blocks(residual, *mapped.shape[-2:]), state
+
+    def fold(self) -> "Base":
+        """Make plain convolutions of the branches, in place; the result stays the same."""
+        fold_convs(self)
+        return self
+
+    def functional_macs(self, height: int, width: int) -> dict[str, int]:
+        """Count what nano does beside its layers."""
+        return self.nano.functional_macs(height, width)

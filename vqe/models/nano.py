@@ -1,0 +1,90 @@
+"""Nano: a coarse grid of colour maps, upsampled in two dimensions: real time on two CPU cores.
+
+After M. Gharbi et al., "Deep Bilateral Learning for Real-Time Image Enhancement", SIGGRAPH 2017,
+without the axis of brightness, whose look-up costs a CPU most of the frame. In its place each map
+has a curve beside its 3x4 affine part: x(1 - x), the step of C. Guo et al., "Zero-Reference Deep
+Curve Estimation for Low-Light Image Enhancement" (Zero-DCE), CVPR 2020. Exposure and white
+balance, which are gains of linear light, are close to affine on sRGB values; gamma is a curve.
+"""
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqe.models.colour_maps import MAP_CHANNELS, apply_colour_maps, count_colour_map_macs
+from vqe.models.crop import Crop
+from vqe.models.low_res import LowResBranch, count_shrink_macs, shrink
+from vqe.models.streaming import State, StreamingNetwork, find_continuing, smooth
+
+
+class Glance(NamedTuple):
+    """What is seen of frames before anything is predicted."""
+
+    small: Tensor  # [B,3,low_res,low_res]
+    thumbnail: Tensor  # [B,3,grid_size,grid_size], plus 1
+    going_on: Tensor  # [B,1,1,1], 1 where the scene of the state goes on, else 0
+
+
+class Nano(StreamingNetwork):
+    """Predict a grid of colour maps from a small copy of the frame, and apply it at full size."""
+
+    def __init__(
+        self,
+        *,
+        grid_size: int = 16,
+        low_res: int = 128,
+        width: int = 16,
+        smoothing: float = 0.8,
+        scene_cut: float = 0.1,
+        strength: float = 1.0,
+    ) -> None:
+        """Build the network.
+
+        Args:
+            grid_size: maps along each side of the frame.
+            low_res: side of the small copy, `grid_size` times a power of two >= 2.
+            width: channels of the first layer; each halving of the resolution doubles them.
+            smoothing: weight of the last frames' maps in this one's, in [0,1).
+            scene_cut: mean difference of thumbnails above which maps start anew, in (0,1).
+            strength: share of the change that is made, in [0,1].
+        """
+        super().__init__(strength=strength, smoothing=smoothing, scene_cut=scene_cut)
+        self.grid_size = grid_size
+        self.low_res = low_res
+        self.branch = LowResBranch(low_res=low_res, grid_size=grid_size, width=width)
+        self.to_maps = nn.Conv2d(self.branch.features, MAP_CHANNELS, 1)
+        nn.init.zeros_(self.to_maps.weight)
+        nn.init.zeros_(self.to_maps.bias)
+
+    def initial_state(self, batch: int, height: int, width: int) -> State:
+        """Return zeros: `thumbnail` [B,3,g,g] of the frame, `maps` [B,15,g,g]."""
+        sizes = {"thumbnail": 3, "maps": MAP_CHANNELS}
+        side, zeros = self.grid_size, self.to_maps.weight.new_zeros
+        return {name: zeros(batch, channels, side, side) for name, channels in sizes.items()}
+
+    def advance(self, frames_bchw: Tensor, state: State, crop: Crop | None) -> tuple[Tensor, State]:
+        """Return the frames with light and colour changed, not clamped, and the next state."""
+        glance = self.look(frames_bchw, state, crop)
+        return self.map_colours(frames_bchw, glance, state, crop)
+
+    def look(self, frames_bchw: Tensor, state: State, crop: Crop | None) -> Glance:
+        """Shrink the frames, or the whole ones of a crop, and see whether their scene goes on."""
+        small = shrink(frames_bchw if crop is None else crop.whole, self.low_res)
+        thumbnail = 1 + F.avg_pool2d(small, self.low_res // self.grid_size)
+        return Glance(
+            small, thumbnail, find_continuing(thumbnail, state["thumbnail"], self.scene_cut)
+        )
+
+    def map_colours(
+        self, frames_bchw: Tensor, glance: Glance, state: State, crop: Crop | None
+    ) -> tuple[Tensor, State]:
+        """Map the colours of the frames by what a glance at them tells; return the next state."""
+        maps = self.to_maps(self.branch(glance.small)).float()
+        maps = smooth(maps, state["maps"], self.smoothing * glance.going_on)
+        mapped = apply_colour_maps(maps, frames_bchw, None if crop is None else crop.box)
+        return mapped, {"thumbnail": glance.thumbnail, "maps": maps}
+
+    def functional_macs(self, height: int, width: int) -> dict[str, int]:
+        """Count what a frame costs beside layers and matrix products."""
+        return count_shrink_macs(self.low_res) | count_colour_map_macs(height * width)

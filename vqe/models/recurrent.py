@@ -1,0 +1,114 @@
+"""Recurrent: noise averaged away over time where nothing moves, with one frame of memory.
+
+After M. Maggioni et al., "Efficient Multi-Stage Video Denoising with Recurrent Spatio-Temporal
+Fusion" (EMVD), CVPR 2021: fuse the frame with what is remembered, by a predicted gate; denoise
+the result; refine it, which brings back what denoising took. There is no motion compensation:
+where the frames differ, the gate lets the new one through. In place of the paper's invertible
+transform, blocks of 4x4 pixels are channels, and nano changes light and colour between
+fusing and denoising, so that fusing compares frames as the camera gave them.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from vqe.models.crop import Crop
+from vqe.models.nano import Nano
+from vqe.models.streaming import State, StreamingNetwork
+from vqe.models.texture import SHRINK, RepConv, fold_convs, from_blocks, stack_convs, to_blocks
+
+GATES = SHRINK**2  # one for each pixel of a block
+BLOCK_CHANNELS = 3 * GATES
+MEMORY_GAIN = 10  # the share of the past is learnt that much faster than other parameters
+
+
+class Recurrent(StreamingNetwork):
+    """Fuse with the past, change light and colour, denoise, refine."""
+
+    def __init__(
+        self,
+        *,
+        channels: int = 48,
+        layers: int = 6,
+        gate_channels: int = 32,
+        grid_size: int = 16,
+        low_res: int = 128,
+        width: int = 16,
+        smoothing: float = 0.8,
+        scene_cut: float = 0.1,
+        strength: float = 1.0,
+    ) -> None:
+        """Build the network.
+
+        Args:
+            channels: of the denoising layers.
+            layers: re-parameterised denoising layers before the last one.
+            gate_channels: of the layers that predict how much is new, and how much is refined.
+            grid_size: see `Nano`, as for all that follow.
+            low_res: side of the small copy.
+            width: channels of the small copy's first layer.
+            smoothing: weight of the last frames' maps in this one's, in [0,1).
+            scene_cut: mean difference of thumbnails above which all starts anew, in (0,1).
+            strength: share of the change that is made, in [0,1].
+        """
+        super().__init__(strength=strength, smoothing=smoothing, scene_cut=scene_cut)
+        if min(channels, layers, gate_channels) < 1:
+            raise ValueError(
+                "expected channels, layers and gate_channels >= 1, "
+                f"got {channels}, {layers} and {gate_channels}"
+            )
+        self.nano = Nano(
+            grid_size=grid_size,
+            low_res=low_res,
+            width=width,
+            smoothing=smoothing,
+            scene_cut=scene_cut,
+        )
+        self.gate = _predict_gates(2 * BLOCK_CHANNELS, gate_channels)
+        self.memory = nn.Parameter(torch.zeros(1))
+        self.denoise = stack_convs(BLOCK_CHANNELS + GATES, channels, BLOCK_CHANNELS, layers)
+        self.refine = _predict_gates(2 * BLOCK_CHANNELS, gate_channels)
+
+    def initial_state(self, batch: int, height: int, width: int) -> State:
+        """Return nano's state and zeros for `fused` [B,3,H,W], the remembered frame."""
+        fused = self.memory.new_zeros(batch, 3, height, width)
+        return self.nano.initial_state(batch, height, width) | {"fused": fused}
+
+    def advance(self, frames_bchw: Tensor, state: State, crop: Crop | None) -> tuple[Tensor, State]:
+        """Return the frames with light, colour and texture changed, and the next state."""
+        size = frames_bchw.shape[-2:]
+        glance = self.nano.look(frames_bchw, state, crop)
+        kept = self._gate_past(frames_bchw, state["fused"]) * glance.going_on
+        fused = frames_bchw + from_blocks(kept, *size) * (state["fused"] - frames_bchw)
+        mapped, nano_state = self.nano.map_colours(fused, glance, state, crop)
+        blocks = to_blocks(mapped)
+        noise = self.denoise(torch.cat([blocks, kept], dim=1))
+        share = torch.sigmoid(self.refine(torch.cat([blocks, noise], dim=1)))
+        residual = from_blocks(share, *size) * from_blocks(noise, *size)
+        return mapped + residual, nano_state | {"fused": fused}
+
+    def _gate_past(self, frames: Tensor, fused: Tensor) -> Tensor:
+        """Return the share of the past in each pixel, 1 - g of the paper, `[B,16,h,w]`."""
+        now, before = to_blocks(frames), to_blocks(fused)
+        gates = torch.sigmoid(self.gate(torch.cat([now, (now - before).abs()], dim=1)))
+        return torch.tanh(MEMORY_GAIN * self.memory) * gates.float()
+
+    def fold(self) -> "Recurrent":
+        """Make plain convolutions of the branches, in place; the result stays the same."""
+        fold_convs(self)
+        return self
+
+    def functional_macs(self, height: int, width: int) -> dict[str, int]:
+        """Count what a frame costs beside layers and matrix products."""
+        macs = self.nano.functional_macs(height, width)
+        return macs | {"fuse": 3 * height * width, "refine": 3 * height * width}
+
+
+def _predict_gates(channels_in: int, channels: int) -> nn.Sequential:
+    """Build layers that predict a number for each pixel of a block, before the sigmoid."""
+    return nn.Sequential(
+        RepConv(channels_in, channels),
+        nn.ReLU(),
+        RepConv(channels, channels),
+        nn.ReLU(),
+        nn.Conv2d(channels, GATES, 3, padding=1),
+    )

@@ -1,0 +1,83 @@
+"""Convolutions that train as several branches and run as one, at a quarter of the resolution.
+
+X. Ding et al., "RepVGG: Making VGG-style ConvNets Great Again", CVPR 2021: a 3x3, a 1x1 and an
+identity branch add up to one 3x3 convolution. Here there is no normalisation, which would flicker
+and differ between training and testing, so that the sum is taken over the kernels in training too:
+as M. Hu et al. do in "Online Convolutional Re-parameterization", CVPR 2022.
+"""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SHRINK = 4  # blocks of 4x4 pixels become channels, and back
+
+
+class RepConv(nn.Module):
+    """A 3x3, a 1x1 and, where the channels allow, an identity branch: one 3x3 convolution."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.wide = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.narrow = nn.Conv2d(channels_in, channels_out, 1, bias=False)
+        self.skips = channels_in == channels_out
+        for conv in (self.wide, self.narrow):
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+            with torch.no_grad():
+                conv.weight.mul_(0.5)  # the branches add up
+        nn.init.zeros_(self.wide.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Convolve `[B,C,H,W]`; the border is padded with zeros."""
+        return F.conv2d(features, self.merge(), self.wide.bias, padding=1)
+
+    def merge(self) -> Tensor:
+        """Return the kernel of all branches together, `[out,in,3,3]`."""
+        centre = self.narrow.weight
+        if self.skips:
+            eye = torch.eye(len(centre), device=centre.device, dtype=centre.dtype)
+            centre = centre + eye[:, :, None, None]
+        return self.wide.weight + F.pad(centre, (1, 1, 1, 1))
+
+    @torch.no_grad()
+    def fold(self) -> nn.Conv2d:
+        """Return a plain convolution that computes the same."""
+        weight = self.merge()
+        conv = nn.Conv2d(*weight.shape[1::-1], 3, padding=1)
+        conv.weight.copy_(weight)
+        conv.bias.copy_(self.wide.bias)
+        return conv.to(weight.device)
+
+
+def stack_convs(channels_in: int, channels: int, channels_out: int, layers: int) -> nn.Sequential:
+    """Build `layers` re-parameterised convolutions and a last plain one that starts as zero."""
+    widths = [channels_in, *[channels] * layers]
+    stack = nn.Sequential()
+    for i, o in pairwise(widths):
+        stack.extend([RepConv(i, o), nn.ReLU()])
+    last = nn.Conv2d(channels, channels_out, 3, padding=1)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return stack.append(last)
+
+
+def fold_convs(network: nn.Module) -> None:
+    """Replace every `RepConv` of a network by its plain convolution."""
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, RepConv):
+                setattr(module, name, child.fold())
+
+
+def to_blocks(frames_bchw: Tensor) -> Tensor:
+    """Turn frames into channels of 4x4 pixels, `[B,16*C,h,w]`; odd sizes repeat their border."""
+    height, width = frames_bchw.shape[-2:]
+    padding = (0, -width % SHRINK, 0, -height % SHRINK)
+    return F.pixel_unshuffle(F.pad(frames_bchw, padding, mode="replicate"), SHRINK)
+
+
+def from_blocks(blocks: Tensor, height: int, width: int) -> Tensor:
+    """Turn channels of 4x4 pixels back into frames, `[B,C,height,width]`."""
+    return F.pixel_shuffle(blocks, SHRINK)[..., :height, :width]

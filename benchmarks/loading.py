@@ -5,8 +5,9 @@ python benchmarks/loading.py [--quick] [--json FILE]
 Makes clips of its own, extracts them as JPG and as PNG, and times in one run: images in training
 order, videos in order as a test reads them and in training order. The bare decoder is a loop of
 cv2.imdecode, or of PyAV with one thread, that does nothing with the frames; a loader with n
-workers is held against n processes of it. Overhead is the time a frame that the loader takes
-beyond the decoder's, in percent of that.
+workers is held against n processes of it. Videos in order are read by one worker with n decoder
+threads, and held against one process with as many. Overhead is the time a frame that the loader
+takes beyond the decoder's, in percent of that.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -42,10 +44,10 @@ class Scale:
     frames: int  # of each video
     height: int
     width: int
-    repeats: int  # the fastest counts
+    repeats: int  # turns, the fastest counts
 
 
-FULL = Scale(videos=4, frames=120, height=368, width=640, repeats=3)
+FULL = Scale(videos=4, frames=60, height=368, width=640, repeats=5)
 QUICK = Scale(videos=2, frames=10, height=64, width=96, repeats=1)
 
 
@@ -90,11 +92,11 @@ def decode_images(places: list[tuple[Path, None]]) -> None:
         cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
 
 
-def decode_videos(paths: list[Path]) -> None:
+def decode_videos(paths: list[Path], threads: int) -> None:
     for path in paths:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
-            stream.thread_count = 1
+            stream.thread_count = threads
             graph = None
             for frame in container.decode(stream):
                 graph = graph or build_graph(frame, stream)
@@ -146,27 +148,31 @@ def build_loader(root: Path, case: str, workers: int):
     return getattr(data, f"{name}_dataloader")(), data
 
 
-def time_loader(root: Path, case: str, workers: int, repeats: int) -> float:
-    """Frames a second, without the workers' start."""
+def time_case(root: Path, case: str, workers: int, repeats: int) -> tuple[float, float]:
+    """Frames a second of the loader and of bare decoders, in turns; the fastest turn counts."""
     loader, _ = build_loader(root, case, workers)
     frames = sum(len(batch["x"]) for batch in loader)  # the workers start
-    return frames / best_of(repeats, lambda: [None for _ in loader])
+    with ExitStack() as stack:
+        run_bare = prepare_bare(stack, root, case, max(1, workers))
+        run_bare()
+        turns = [(clock(lambda: [None for _ in loader]), clock(run_bare)) for _ in range(repeats)]
+    return tuple(frames / min(times) for times in zip(*turns, strict=True))
 
 
-def time_bare(root: Path, case: str, processes: int, repeats: int) -> float:
-    """Frames a second of bare decoders that share the frames which the loader reads."""
+def prepare_bare(stack: ExitStack, root: Path, case: str, processes: int) -> Callable[[], object]:
+    """Return what runs bare decoders on the frames which the loader reads."""
     loader, _ = build_loader(root, case, 0)
     rows = [loader.dataset.rows[i] for batch in loader.batch_sampler for i in positions(batch)]
     work = [(root / row.paths["img_source"], row.frame) for row in rows]
     decode = decode_images if not case.startswith("video") else decode_at_random
     if CASES[case] == "sequential":
-        work, decode = list(dict.fromkeys(path for path, _ in work)), decode_videos
-    shares = [work[i::processes] for i in range(processes)]
+        paths = list(dict.fromkeys(path for path, _ in work))
+        return lambda: decode_videos(paths, processes)
     if processes == 1:
-        return len(rows) / best_of(repeats, lambda: decode(work))
-    with multiprocessing.Pool(processes) as pool:
-        pool.map(decode, [share[:1] for share in shares])  # the processes start
-        return len(rows) / best_of(repeats, lambda: pool.map(decode, shares, chunksize=1))
+        return lambda: decode(work)
+    shares = [work[i::processes] for i in range(processes)]
+    pool = stack.enter_context(multiprocessing.Pool(processes))
+    return lambda: pool.map(decode, shares, chunksize=1)
 
 
 def positions(batch: list) -> list[int]:
@@ -178,18 +184,15 @@ def time_conversion(root: Path, repeats: int) -> float:
     """Milliseconds a frame that bytes take to become float on this CPU, after loading."""
     loader, data = build_loader(root, "jpg", 0)
     batch = next(iter(loader))
-    seconds = best_of(3 * repeats, lambda: data.on_after_batch_transfer(batch, 0))
+    seconds = min(clock(lambda: data.on_after_batch_transfer(batch, 0)) for _ in range(3 * repeats))
     return seconds / (2 * len(batch["x"])) * 1e3  # x and y
 
 
-def best_of(repeats: int, run: Callable[[], object]) -> float:
-    """Seconds of the fastest run."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
+def clock(run: Callable[[], object]) -> float:
+    """Seconds of one run."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
 
 
 def measure(scale: Scale) -> dict:
@@ -200,8 +203,7 @@ def measure(scale: Scale) -> dict:
         cases = []
         for case, order in CASES.items():
             for workers in WORKERS:
-                bare = time_bare(root, case, max(1, workers), scale.repeats)
-                speed = time_loader(root, case, workers, scale.repeats)
+                speed, bare = time_case(root, case, workers, scale.repeats)
                 cases.append(
                     {
                         "source": case.split()[0],

@@ -7,7 +7,7 @@ from conftest import compose_config
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from vqe import assembly
+from vqe import assembly, losses
 from vqe.config import CONF_DIR
 from vqe.dataset_builder import build_dataset
 
@@ -19,7 +19,7 @@ WEIGHTS = ("model_vqa.weights=untrained", "dataset.path=somewhere")
 def compose_option(option, tmp_path):
     group = option.parts[0]
     overrides = [*WEIGHTS, f"{group}={option.name}", "trainer.accelerator=cpu"]
-    if option.name not in ("off", "demo"):
+    if option.name not in ("off", "demo", "demo_sweep"):
         overrides.append("model_dover.weights=untrained")
     return compose_config(tmp_path, *overrides)
 
@@ -53,7 +53,8 @@ def test_builder_configs_name_the_builder_s_arguments(name, tmp_path):
 
 def test_every_file_is_reached():
     primary = {f.as_posix() for f in FILES if len(f.parts) == 1}
-    assert primary == {"vqe", "test_vqe", "score_videos", "download", "synthesize"}
+    entries = {"vqe", "test_vqe", "score_videos", "download", "synthesize", "train_vqa"}
+    assert primary == entries | {"train_standin"}  # which is a variant of train_vqa
     assert len(OPTIONS) + len(primary) + len([f for f in FILES if f.parts[0] == "data"]) == len(
         FILES
     )
@@ -62,3 +63,23 @@ def test_every_file_is_reached():
 def test_no_group_option_has_a_key_its_constructor_does_not_take(tmp_path):
     with pytest.raises(InstantiationException, match="unexpected keyword"):
         instantiate(compose_config(tmp_path, *WEIGHTS, "+dataloader.batchsize=3").dataloader)
+
+
+def test_the_recipe_names_every_term_and_its_weight(tmp_path):
+    loss = compose_config(tmp_path, *WEIGHTS, "loss=recipe").loss
+    targets = {term["_target_"].rpartition(".")[2] for term in loss.terms.values()}
+    assert targets == set(losses.__all__) - {"LossTerm", "Step", "WeightedTerms"}
+    assert set(loss.terms) == set(loss.weights)
+
+
+STAGES = [f.name for f in FILES if f.name.startswith("stage")]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_trains_what_it_says(stage, tmp_path):
+    config = compose_config(tmp_path, *WEIGHTS, f"experiment={stage}", "model_dover=off")
+    loss = instantiate(config.loss, _convert_="all")
+    assert loss.needs_scores == (stage == "stage3_critics")
+    assert (config.crop is not None) == (stage == "stage2_texture")
+    assert "ema" in config.callbacks
+    assert ("temporal" in loss.weights) == (config.dataset.clip_length > 1)

@@ -31,10 +31,14 @@ def test_named_valid_csv_leaves_training_whole(data_folder):
     assert set(data.tables["valid"]["video_id"]) == {"video_0001"}
 
 
-CONTEXTS = sorted({"fork", "spawn"} & set(multiprocessing.get_all_start_methods()))
+CONTEXTS = [  # a spawned process imports everything anew: one is enough
+    (workers, context)
+    for workers, context in ((2, "fork"), (1, "spawn"))
+    if context in multiprocessing.get_all_start_methods()
+]
 
 
-@pytest.mark.parametrize(("workers", "context"), [(0, None), *((2, c) for c in CONTEXTS)])
+@pytest.mark.parametrize(("workers", "context"), [(0, None), *CONTEXTS])
 def test_workers_deliver_what_the_main_process_does(data_folder, workers, context):
     reference = next(iter(build(data_folder).val_dataloader()))
     options = LoaderOptions(2, 2, num_workers=workers, multiprocessing_context=context)
@@ -78,3 +82,23 @@ def test_test_frames_keep_their_own_size(data_folder):
     data.setup("test")
     sizes = {tuple(batch["x"].shape[-2:]) for batch in data.test_dataloader()}
     assert sizes == {(72, 96), (71, 95)}
+
+
+@pytest.mark.parametrize("clip_length", [1, 2])
+def test_an_unsupervised_share_mixes_batches_of_one_kind(data_folder, clip_length):
+    data = build(
+        data_folder,
+        unsupervised_share=0.5,
+        clip_length=clip_length,
+        loader=LoaderOptions(batch_size=2, eval_batch_size=2),
+    )
+    kinds = [batch["has_target"].flatten().tolist() for batch in data.train_dataloader()]
+    assert all(len(set(kind)) == 1 for kind in kinds)
+    assert sum(not kind[0] for kind in kinds) == round(len(kinds) / 2)
+
+
+def test_an_unsupervised_share_of_pairs_alone_is_refused(data_folder):
+    pairs = "subset == 'train_supervised_synthetic'"
+    data = build(data_folder, unsupervised_share=0.5, train_query=pairs)
+    with pytest.raises(ValueError, match="8 with a target and 0 without"):
+        data.train_dataloader()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vqe.data.index import read_index
-from vqe.data.samplers import ShuffledBatches, VideoBatches
+from vqe.data.samplers import MixedBatches, ShuffledBatches, VideoBatches
 from vqe.schema import VIDEO_KEY
 
 SHAPES = np.array([(4, 4)] * 21 + [(6, 4)] * 10)
@@ -60,6 +60,83 @@ def test_every_frame_of_every_epoch_has_a_seed_of_its_own():
 def test_over_epochs_every_frame_is_drawn():
     seen = {i for epoch in range(10) for batch in draw(epoch) for i in batch}
     assert seen == set(range(len(SHAPES)))
+
+
+UNSUPERVISED = np.arange(len(SHAPES)) % 3 == 0  # 11 of 31
+
+
+def mix(share=0.5, epoch=0, unsupervised=UNSUPERVISED, **options):
+    batches = MixedBatches(
+        SHAPES, unsupervised, **({"share": share, "batch_size": 2, "seed": 7} | options)
+    )
+    batches.set_epoch(epoch)
+    drawn = list(batches)
+    assert len(drawn) == len(batches)
+    return drawn
+
+
+def kinds_of(drawn):
+    """Return for each batch whether it is unsupervised; it must be of one kind and shape."""
+    kinds = []
+    for batch in drawn:
+        positions = [position for position, _ in batch]
+        assert len({tuple(SHAPES[i]) for i in positions}) == 1
+        (kind,) = set(UNSUPERVISED[positions].tolist())
+        kinds.append(kind)
+    return kinds
+
+
+@pytest.mark.parametrize("share", [0, 0.2, 0.5, 0.8, 1])
+def test_mixed_batches_have_one_kind_each_and_the_share_asked_for(share):
+    counts = [kinds_of(mix(share, epoch)) for epoch in range(10)]
+    drawn = np.concatenate(counts)
+    assert len(counts[0]) == 7 + 3 + 3 + 2  # of 14, 6, 7 and 4 frames of one shape and kind
+    assert drawn.sum() == round(share * len(drawn))
+    if share == 0.5:  # the kinds are shuffled, not one after the other
+        assert counts[0] not in (sorted(counts[0]), sorted(counts[0], reverse=True))
+
+
+def test_mixed_batches_differ_by_epoch_and_repeat():
+    assert mix(epoch=1) != mix(epoch=2)
+    assert mix(epoch=2) == mix(epoch=2)
+    seeds = [seed for epoch in range(4) for batch in mix(epoch=epoch) for _, seed in batch]
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_the_scarcer_kind_comes_round_more_often_and_evenly():
+    drawn = [i for epoch in range(50) for batch in mix(0.8, epoch) for i, _ in batch]
+    times = np.bincount(drawn, minlength=len(SHAPES))
+    assert times.min() > 0
+    assert times[UNSUPERVISED].mean() > 3 * times[~UNSUPERVISED].mean()
+    assert times[UNSUPERVISED].max() < 2 * times[UNSUPERVISED].min()
+
+
+def test_ranks_share_the_mixed_batches():
+    ranks = [mix(rank=r, world=3) for r in range(3)]
+    assert [len(rank) for rank in ranks] == [5, 5, 5]
+    alternating = [batch for pair in zip(*ranks, strict=True) for batch in pair]
+    assert alternating == mix()
+
+
+def test_a_kind_smaller_than_a_batch_still_mixes():
+    few = np.zeros(len(SHAPES), bool)
+    few[:3] = True
+    drawn = mix(0.5, unsupervised=few, batch_size=8)
+    assert {len(batch) for batch in drawn} == {3, 8}
+
+
+def test_a_share_without_frames_of_its_kind_is_refused():
+    none = np.zeros(len(SHAPES), bool)
+    with pytest.raises(
+        ValueError, match=r"share=0.5, got 31 with a target and 0 without. Set it to 0"
+    ):
+        mix(0.5, unsupervised=none)
+    with pytest.raises(ValueError, match=r"got 0 with a target and 31 without. Set it to 1"):
+        mix(0.5, unsupervised=~none)
+    with pytest.raises(ValueError, match=r"in \[0,1\] or null, got 1.5"):
+        mix(1.5)
+    assert mix(0, unsupervised=none)
+    assert mix(1, unsupervised=~none)
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])

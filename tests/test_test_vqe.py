@@ -8,7 +8,7 @@ from conftest import compose_config
 from vqe import test_vqe, train_vqe
 from vqe.critics.pair import FrozenCritics
 from vqe.data.dataset import frame_seed
-from vqe.models import SampleConv
+from vqe.models import Nano, SampleConv
 
 OPTIONS = (
     "model_vqa.weights=untrained",
@@ -129,6 +129,32 @@ def test_critics_see_unsupervised_frames_alone(tmp_path, data_folder, checkpoint
     assert sorted(scored) == sorted(
         frame_seed("test_unsupervised", "video_0002", f) for f in frames
     )
+
+
+def test_strength_blends_input_and_output(tmp_path, data_folder):
+    torch.manual_seed(0)
+    network = Nano()
+    for parameter in network.parameters():  # or a fresh network is the identity at any strength
+        torch.nn.init.normal_(parameter, std=0.1)
+    state = {f"network.{key}": value for key, value in network.state_dict().items()}
+    config = {"_target_": "vqe.models.Nano"}
+    torch.save({"state_dict": state, "network_config": config}, tmp_path / "nano.ckpt")
+    query = "dataset.holdout_query='subset == \"test_supervised_synthetic\"'"
+    rmse = {}
+    for strength in ("0.5", "0"):
+        options = (query, "only_csv=true", f"strength={strength}")
+        run_test(tmp_path / strength, data_folder, tmp_path / "nano.ckpt", *options)
+        table = pd.read_csv(tmp_path / strength / "results/metrics_supervised.csv")
+        rmse[strength] = table.set_index("video_i")["rmse"]["video_0001"]
+    assert rmse["0"] == pytest.approx(by_hand(data_folder), rel=1e-5)
+    assert rmse["0.5"] != pytest.approx(rmse["0"], rel=1e-3)
+
+
+def test_a_strength_that_does_not_fit_is_refused(tmp_path, data_folder, checkpoint):
+    with pytest.raises(ValueError, match=r"strength in \[0,1\], got 1.5"):
+        run_test(tmp_path / "run", data_folder, checkpoint, "strength=1.5")
+    with pytest.raises(ValueError, match="with a strength, got SampleConv"):
+        run_test(tmp_path / "run", data_folder, checkpoint, "strength=0.5")
 
 
 def test_a_network_of_one_s_own_is_built_from_the_config(tmp_path, data_folder, checkpoint):

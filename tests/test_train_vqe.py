@@ -1,11 +1,14 @@
 """One step of training, test, rendering: what is written, what is kept, how it goes on."""
 
+from pathlib import Path
+
 import av
 import pandas as pd
 import pytest
 import torch
 
 from vqe import assembly, train_vqe
+from vqe.critics.pair import FrozenCritics
 from vqe.schema import SUPERVISED_COLUMNS, UNSUPERVISED_COLUMNS, leaderboard_score
 
 
@@ -161,6 +164,101 @@ def test_resume_from_another_network_is_refused(trained):
     run, _ = trained
     with pytest.raises(ValueError, match="Set model_vqe to the same"):
         train_vqe.find_resume(str(run / "checkpoints/last.ckpt"), run, {"_target_": "x"})
+
+
+def test_a_new_training_starts_from_the_weights_of_another(trained, tiny_config):
+    run, _ = trained
+    best = run / "checkpoints/best.ckpt"
+    config = tiny_config("test=false", "optimizer.lr=0", "optimizer.weight_decay=0")
+    config.init_from = str(best)
+    config.scheduler = None
+    train_vqe.train(config)
+    start, end = (
+        assembly.read_checkpoint(p)
+        for p in (best, Path(config.paths.run) / "checkpoints/last.ckpt")
+    )
+    assert end["global_step"] == 1  # and not one more than the other had
+    for key, value in start["state_dict"].items():
+        torch.testing.assert_close(end["state_dict"][key], value, rtol=0, atol=0)
+
+
+def test_starting_from_another_network_is_refused(trained, tiny_config):
+    run, _ = trained
+    config = tiny_config("model_vqe=sample_conv")
+    config.init_from = str(run / "checkpoints/best.ckpt")
+    with pytest.raises(ValueError, match="Set model_vqe to the same, or init_from=null"):
+        train_vqe.train(config)
+
+
+def test_a_schedule_needs_an_end(tiny_config):
+    config = tiny_config("trainer.max_epochs=-1", "trainer.limit_val_batches=0")
+    with pytest.raises(ValueError, match=r"got trainer.max_epochs=-1. Set trainer.max_epochs"):
+        train_vqe.train(config)
+
+
+def test_critics_wait_for_their_ramp(tiny_config, monkeypatch):
+    asked = []
+    original = FrozenCritics.forward
+
+    def count(self, *inputs):
+        asked.append(len(inputs))
+        return original(self, *inputs)
+
+    monkeypatch.setattr(FrozenCritics, "forward", count)
+    config = tiny_config(
+        "test=false",
+        "+loss.ramps.vqa=[0.4,0.9]",
+        "trainer.limit_train_batches=4",
+        "dataloader.batch_size=2",
+        "trainer.limit_val_batches=0",
+        "callbacks.checkpoint=null",
+        "callbacks.early_stopping=null",
+        "trainer.log_every_n_steps=1",
+    )
+    train_vqe.train(config)
+    assert len(asked) == 2  # at half and at three quarters of the training, not before
+    logged = pd.read_csv(Path(config.paths.run) / "csv/metrics.csv")
+    assert logged["train/vqa_factor"].dropna().tolist() == pytest.approx([0, 0, 0.2, 0.7])
+    vqa, mse, loss = (logged[f"train/{name}"].dropna() for name in ("vqa", "sup_mse", "loss"))
+    assert len(vqa) == 2
+    assert len(mse) == 4
+    assert loss.iloc[2] == pytest.approx(mse.iloc[2] + 0.2 * vqa.iloc[0], rel=1e-4)
+
+
+STAGES = {
+    "stage1_fidelity": ("model_vqe=lut",),
+    "stage2_texture": (
+        "model_vqe=recurrent",
+        "crop=[32,32]",
+        "dataset.clip_length=2",
+        "dataset.clip_stride=1",
+    ),
+    "stage3_critics": (
+        "model_vqe=nano",
+        "loss.ramps.vqa=[0.3,0.5]",
+    ),  # of three steps
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_stage_trains(stage, tiny_config):
+    config = tiny_config(
+        f"experiment={stage}",
+        *STAGES[stage],
+        "trainer.max_epochs=1",
+        "trainer.limit_train_batches=3",
+        "dataloader.batch_size=2",
+        "test=false",
+        "callbacks.before_after=null",
+        "trainer.log_every_n_steps=1",
+    )
+    train_vqe.train(config)
+    logged = pd.read_csv(Path(config.paths.run) / "csv/metrics.csv")
+    expected = {name for name, weight in config.loss.weights.items() if weight}
+    assert {f"train/{name}" for name in expected} <= set(logged.columns)
+    if stage == "stage2_texture":
+        assert (logged["train/temporal"].dropna() > 0).all()
+    assert (Path(config.paths.run) / "checkpoints/best.ckpt").is_file()
 
 
 def test_only_validation_trains_nothing(tiny_config):

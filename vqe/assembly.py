@@ -16,7 +16,7 @@ from vqe import models
 from vqe.critics.pair import FrozenCritics
 from vqe.critics.score_cache import ScoreCache
 from vqe.data import VQEDataModule
-from vqe.module import NETWORK_CONFIG, VQEModule
+from vqe.module import NETWORK_CONFIG, NETWORK_PREFIX, VQEModule
 
 log = logging.getLogger(__name__)
 instantiate = functools.partial(hydra_instantiate, _convert_="all")
@@ -40,10 +40,12 @@ def build_critics(cfg: DictConfig) -> FrozenCritics:
     """Build both frozen critics from `model_vqa`, `model_dover` and `score_cache`."""
     cache = ScoreCache(cfg.score_cache) if cfg.score_cache else None
     augmentation = cfg.get("augmentation") or {}
-    if cache and any(augmentation.get(part) for part in ("geometric", "photometric", "noise")):
+    drawn = [augmentation.get(part) for part in ("geometric", "photometric", "noise")]
+    if cache and any((*drawn, cfg.get("crop"))):
         log.warning(
-            "score_cache: augmentation makes every training frame a new one, so that only "
-            "validation and test frames are found again. Set augmentation=none to find all"
+            "score_cache: augmentation and crop make every training frame a new one, so that only "
+            "validation and test frames are found again. Set augmentation=none crop=null to find "
+            "all"
         )
     vqa, dover = instantiate(cfg.model_vqa), instantiate(cfg.model_dover)
     return FrozenCritics(vqa=vqa, dover=dover, cache=cache)
@@ -58,6 +60,7 @@ def build_module(cfg: DictConfig) -> VQEModule:
         optimizer=instantiate(cfg.optimizer),
         scheduler=instantiate(cfg.scheduler) if cfg.scheduler else None,
         network_config=OmegaConf.to_container(cfg.model_vqe, resolve=True),
+        crop=OmegaConf.to_object(cfg.crop) if cfg.crop else None,
     )
 
 
@@ -121,10 +124,35 @@ def load_network(
         network = _build_known(config, path)
     else:
         network = instantiate(config)
-    prefix = "network."
-    weights = checkpoint["state_dict"].items()
-    network.load_state_dict({k[len(prefix) :]: v for k, v in weights if k.startswith(prefix)})
+    network.load_state_dict(network_weights(checkpoint))
     return network, config
+
+
+def read_same_network(path: Path, network_config: dict[str, Any], option: str) -> dict[str, Any]:
+    """Read a checkpoint that must hold the network that is trained here.
+
+    Args:
+        path: a checkpoint of `train_vqe.py`.
+        network_config: what its network must have been built from.
+        option: which option named it, for the message.
+
+    Raises:
+        ValueError: it holds another network.
+    """
+    checkpoint = read_checkpoint(path)
+    held = checkpoint[NETWORK_CONFIG]
+    if held != network_config:
+        raise ValueError(
+            f"expected a checkpoint of {network_config}, got one of {held} ({path}). "
+            f"Set model_vqe to the same, or {option}=null"
+        )
+    return checkpoint
+
+
+def network_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Return the network's weights in a checkpoint, by their names in the network."""
+    weights = checkpoint["state_dict"].items()
+    return {k[len(NETWORK_PREFIX) :]: v for k, v in weights if k.startswith(NETWORK_PREFIX)}
 
 
 def _build_known(config: dict[str, Any], path: Path) -> nn.Module:

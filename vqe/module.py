@@ -1,7 +1,8 @@
 """Batch -> loss, metrics and enhanced frames: the training loop's view of network and critics."""
 
 import logging
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -9,15 +10,18 @@ from pytorch_lightning import LightningModule
 from torch import nn
 
 from vqe.critics.pair import FrozenCritics
+from vqe.cropping import crop_batch
 from vqe.enhancement import VideoPass, enhance, flatten_clips
 from vqe.losses import Step, WeightedTerms
 from vqe.metrics import ValidationMetrics, rmse, squared_error
+from vqe.models.crop import Crop
 from vqe.pixels import dequantise, quantise
 from vqe.schema import SCORES
 
 log = logging.getLogger(__name__)
 
 NETWORK_CONFIG = "network_config"  # key in a checkpoint: how to build the network again
+NETWORK_PREFIX = "network."  # of its weights' names in a checkpoint
 CRITICS_PREFIX = "critics."
 
 
@@ -32,6 +36,8 @@ class VQEModule(LightningModule):
         optimizer: called with the parameters.
         scheduler: called with the optimizer and `total_steps`; None keeps the learning rate.
         network_config: plain dict that builds the network, stored in every checkpoint.
+        crop: height and width in pixels of the random crops to train on, which loss and critics
+            see; a network that says `sees_whole` is given the whole frames too. None: no crops.
 
     Raises:
         ValueError: the loss needs critics and there are none.
@@ -46,6 +52,7 @@ class VQEModule(LightningModule):
         optimizer: Callable[..., torch.optim.Optimizer] | None = None,
         scheduler: Callable[..., Any] | None = None,
         network_config: dict[str, Any] | None = None,
+        crop: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if loss is not None and loss.needs_scores and critics is None:
@@ -59,29 +66,63 @@ class VQEModule(LightningModule):
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.network_config = network_config
+        self.crop = crop
         self.metrics = ValidationMetrics()
         self.videos = VideoPass()
         self.register_load_state_dict_post_hook(_forgive_missing_critics)
 
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+    def forward(self, frames: torch.Tensor, crop: Crop | None = None) -> torch.Tensor:
         """Enhance RGB [0,1] [B,3,H,W], or clips [B,T,3,H,W] that each begin anew."""
-        return enhance(self.network, frames)
+        return enhance(self.network, frames, crop)
 
-    def _shared_step(self, batch: dict[str, torch.Tensor]) -> tuple[Step, dict[str, torch.Tensor]]:
-        enhanced = self(batch["x"])
+    def _shared_step(
+        self, batch: dict[str, torch.Tensor], progress: float = 1.0
+    ) -> tuple[Step, dict[str, torch.Tensor]]:
+        clip_length = batch["x"].shape[1] if batch["x"].ndim == 5 else 1
+        crop = None
+        if self.crop is not None:
+            batch, crop = crop_batch(batch, self.crop, step=self.global_step)
+        enhanced = self(batch["x"], crop)
         batch = flatten_clips(batch)
         x, enhanced = batch["x"], enhanced.reshape(batch["x"].shape)
-        scores = self.critics(x, enhanced, batch["seed"]) if self.loss.needs_scores else None
-        step = Step(x, enhanced, batch["y"], batch["has_target"], scores)
-        return step, self.loss(step)
+        terms = self.loss.active(progress).values()
+        needs_scores = any(term.needs_scores for term in terms)
+        scores = self.critics(x, enhanced, batch["seed"]) if needs_scores else None
+        has_luts = hasattr(self.network, "luts") and any(term.needs_luts for term in terms)
+        step = Step(
+            x,
+            enhanced,
+            batch["y"],
+            batch["has_target"],
+            scores,
+            clip_length=clip_length,
+            luts=self.network.luts() if has_luts else None,
+        )
+        return step, self.loss(step, progress)
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_index: int) -> torch.Tensor:
         """Return the weighted loss of a batch."""
-        step, values = self._shared_step(batch)
+        progress = self._progress()
+        step, values = self._shared_step(batch, progress)
         named = {f"train/{name}": value.detach() for name, value in values.items()}
         self.log_dict(named, prog_bar=True, batch_size=len(step.x))
+        factors = self.loss.factors(progress)
+        self.log_dict({f"train/{name}_factor": factor for name, factor in factors.items()})
         self.log("train/lr", self.optimizers().param_groups[0]["lr"])
         return values["loss"]
+
+    def _progress(self) -> float:
+        """Share of the whole training that is done, in [0,1]."""
+        return min(1.0, self.global_step / self._total_steps()) if self.loss.ramps else 1.0
+
+    def _total_steps(self) -> int:
+        steps = self.trainer.estimated_stepping_batches
+        if math.isinf(steps):
+            raise ValueError(
+                "expected a training with an end, as its schedule or loss.ramps need, got "
+                "trainer.max_epochs=-1. Set trainer.max_epochs, or scheduler=none and no ramps"
+            )
+        return int(steps)
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_index: int) -> dict[str, Any]:
         """Measure frames as they would be rendered; return `index` [B] and `enhanced_u8`."""
@@ -144,8 +185,7 @@ class VQEModule(LightningModule):
         optimizer = self.optimizer(self.network.parameters())
         if self.scheduler is None:
             return {"optimizer": optimizer}
-        steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = self.scheduler(optimizer, total_steps=steps)
+        scheduler = self.scheduler(optimizer, total_steps=self._total_steps())
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},

@@ -11,8 +11,13 @@ CHALLENGE_CENTRE = 128  # the challenge works on BGR, (pixel - 128) / 128
 def rgb_chw_u8(frame_bgr_hwc: np.ndarray) -> torch.Tensor:
     """Turn one decoded frame, uint8 BGR [H,W,3], into a uint8 RGB tensor [3,H,W]."""
     planes = np.empty((3, *frame_bgr_hwc.shape[:2]), np.uint8)
-    cv2.split(frame_bgr_hwc, list(planes[::-1]))  # several times faster than numpy's transpose
+    split_planes(frame_bgr_hwc, planes)
     return torch.from_numpy(planes)
+
+
+def split_planes(frame_bgr_hwc: np.ndarray, planes_rgb_chw: np.ndarray) -> None:
+    """Write one decoded frame, uint8 BGR [H,W,3], into uint8 RGB planes [3,H,W]."""
+    cv2.split(frame_bgr_hwc, list(planes_rgb_chw[::-1]))  # several times numpy's transpose
 
 
 def quantise(frames: torch.Tensor) -> torch.Tensor:

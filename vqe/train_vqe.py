@@ -1,10 +1,12 @@
 """Config -> a trained network: checkpoints, test videos, metric CSVs and an ONNX file."""
 
 import logging
+import sys
 from pathlib import Path
 
 import hydra
 import torch
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer, seed_everything
 
@@ -14,13 +16,15 @@ from vqe.assembly import (
     build_module,
     build_trainer,
     load_network,
+    network_weights,
     quiet_other_ranks,
-    read_checkpoint,
+    read_same_network,
 )
 from vqe.complexity import log_complexity
 from vqe.data import VQEDataModule
-from vqe.module import NETWORK_CONFIG, VQEModule
+from vqe.module import VQEModule
 from vqe.onnx_export import export_onnx
+from vqe.sweeping import check_direction, check_plugin
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +40,8 @@ def train(cfg: DictConfig) -> dict[str, float]:
     torch.set_float32_matmul_precision(cfg.matmul_precision)
     data, module, trainer = build_data(cfg), build_module(cfg), build_trainer(cfg)
     resume = find_resume(cfg.resume_from, Path(cfg.paths.runs), module.network_config)
+    if cfg.init_from and resume is None:
+        start_from(Path(cfg.init_from), module)
     log_complexity(module.network)
     if cfg.only_validation:
         trainer.validate(module, datamodule=data, ckpt_path=resume, weights_only=True)
@@ -61,6 +67,18 @@ def fit(trainer: Trainer, module: VQEModule, data: VQEDataModule, resume: Path |
     trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
 
 
+def start_from(path: Path, module: VQEModule) -> None:
+    """Give a new training the weights of a checkpoint's network, and nothing else of it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the checkpoint holds another network.
+    """
+    checkpoint = read_same_network(path, module.network_config, "init_from")
+    module.network.load_state_dict(network_weights(checkpoint))
+    log.info("starting from the weights of %s", path)
+
+
 def find_resume(resume_from: str | None, runs: Path, network_config: dict | None) -> Path | None:
     """Find the checkpoint to go on from.
 
@@ -82,12 +100,7 @@ def find_resume(resume_from: str | None, runs: Path, network_config: dict | None
             return None
         resume_from = found[-1]
     path = Path(resume_from)
-    held = read_checkpoint(path)[NETWORK_CONFIG]
-    if held != network_config:
-        raise ValueError(
-            f"expected a checkpoint of {network_config}, got one of {held} ({path}). "
-            "Set model_vqe to the same, or resume_from=null"
-        )
+    read_same_network(path, network_config, "resume_from")
     log.info("resuming from %s", path)
     return path
 
@@ -114,8 +127,10 @@ def pick_objective(numbers: dict[str, float], name: str | None) -> float | None:
 @hydra.main(version_base="1.3", config_path="../conf", config_name="vqe")
 def main(cfg: DictConfig) -> float | None:
     """Train as configured; return what a sweep optimises."""
+    check_direction(cfg.sweeper_object, HydraConfig.get().sweeper)
     return pick_objective(train(cfg), cfg.sweeper_object)
 
 
 if __name__ == "__main__":
+    check_plugin(sys.argv[1:])
     main()

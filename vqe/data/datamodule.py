@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 from pytorch_lightning import LightningDataModule
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from vqe.data.clips import Clips
 from vqe.data.dataset import FrameDataset
 from vqe.data.index import NO_VIDEO, filter_rows, read_index, split_videos
-from vqe.data.samplers import ShuffledBatches, VideoBatches
+from vqe.data.loader import FrameLoader
+from vqe.data.samplers import MixedBatches, ShuffledBatches, VideoBatches
 from vqe.data.transforms import PairedTransform
 from vqe.pixels import dequantise
 from vqe.schema import VIDEO_KEY
@@ -65,6 +66,8 @@ class VQEDataModule(LightningDataModule):
         clip_length: frames of a training sample: 1 gives x and y [3,H,W], more [T,3,H,W].
             Validation and test frames come one by one in the videos' order.
         clip_stride: frames from the start of a clip to the start of the next.
+        unsupervised_share: share of the training batches made of frames without a target, the
+            others being made of pairs (see `MixedBatches`); None draws frames as they come.
         seed: draws the validation videos and the order of the batches.
         loader: how batches are made.
         augmentation: training transforms.
@@ -86,6 +89,7 @@ class VQEDataModule(LightningDataModule):
         open_videos: int = 4,
         clip_length: int = 1,
         clip_stride: int = 1,
+        unsupervised_share: float | None = None,
         seed: int = 0,
         loader: LoaderOptions | None = None,
         augmentation: PairedTransform | None = None,
@@ -102,6 +106,7 @@ class VQEDataModule(LightningDataModule):
         self.open_videos = open_videos
         self.clip_length = clip_length
         self.clip_stride = clip_stride
+        self.unsupervised_share = unsupervised_share
         self.seed = seed
         self.loader = loader or LoaderOptions()
         self.augmentation = augmentation or PairedTransform(size=size)
@@ -154,18 +159,24 @@ class VQEDataModule(LightningDataModule):
         """Batches in random order, of one shape each."""
         table = self.tables["train"]
         shapes, clips = table[["h", "w"]].to_numpy(), None
+        unsupervised = (table["img_target"] == "").to_numpy(bool)
         if (self.clip_length, self.clip_stride) != (1, 1):
             clips = Clips(table, length=self.clip_length, stride=self.clip_stride)
-            shapes = shapes[clips.first_frames]
+            shapes, unsupervised = shapes[clips.first_frames], unsupervised[clips.first_frames]
         if self.size is not None:
             shapes = np.broadcast_to(np.asarray(self.size), shapes.shape)
-        batches = ShuffledBatches(
-            shapes, batch_size=self.loader.batch_size, seed=self.seed, **self._rank_and_world
-        )
+        batches = self._train_batches(shapes, unsupervised)
         dataset = FrameDataset(
             table, self.root, self.augmentation, clips=clips, open_videos=self.open_videos
         )
-        return self._load(dataset, batches, self.loader.num_workers)
+        largest = self.loader.batch_size * self.clip_length
+        return self._load(dataset, batches, self.loader.num_workers, largest=largest)
+
+    def _train_batches(self, shapes: np.ndarray, unsupervised: np.ndarray) -> Sampler:
+        options = {"batch_size": self.loader.batch_size, "seed": self.seed, **self._rank_and_world}
+        if self.unsupervised_share is None:
+            return ShuffledBatches(shapes, **options)
+        return MixedBatches(shapes, unsupervised, share=self.unsupervised_share, **options)
 
     def val_dataloader(self) -> DataLoader:
         """Every validation frame once, video by video, at its own size."""
@@ -181,25 +192,27 @@ class VQEDataModule(LightningDataModule):
         batches = VideoBatches(table, batch_size=size, **self._rank_and_world)
         workers = self.loader.num_workers
         if not (table["frame"] != NO_VIDEO).any():
-            return self._load(FrameDataset(table, self.root), batches, workers)
+            return self._load(FrameDataset(table, self.root), batches, workers, largest=size)
         # two workers would each decode every frame: one decodes with two threads instead
         dataset = FrameDataset(
             table, self.root, open_videos=self.open_videos, threads=max(1, workers)
         )
-        return self._load(dataset, batches, min(1, workers))
+        return self._load(dataset, batches, min(1, workers), largest=size)
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Turn frames into float RGB [0,1], on the device: bytes travel four times faster."""
         return batch | {name: _to_unit_range(batch[name]) for name in ("x", "y")}
 
-    def _load(self, dataset: Dataset, batches: Sampler, workers: int) -> DataLoader:
-        return DataLoader(
+    def _load(
+        self, dataset: FrameDataset, batches: Sampler, workers: int, *, largest: int
+    ) -> FrameLoader:
+        return FrameLoader(
             dataset,
-            batch_sampler=batches,
+            batches,
+            largest=largest,
             num_workers=workers,
-            multiprocessing_context=self.loader.multiprocessing_context if workers else None,
-            prefetch_factor=self.loader.prefetch_factor if workers else None,
-            persistent_workers=workers > 0,
+            multiprocessing_context=self.loader.multiprocessing_context,
+            prefetch_factor=self.loader.prefetch_factor,
             pin_memory=self.loader.pin_memory,
         )
 

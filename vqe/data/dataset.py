@@ -1,20 +1,21 @@
-"""A row of the frame table -> a sample: frame, target and identity; or a clip of them."""
+"""Rows of the frame table -> samples and batches: frames, targets and identities; or clips."""
 
 import zlib
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from vqe.data.clips import Clips
+from vqe.data.reading import FrameReader
 from vqe.data.rows import FrameRow, FrameRows
+from vqe.data.slots import Filled, Slots, no_frames
 from vqe.data.transforms import PairedTransform
-from vqe.pixels import rgb_chw_u8
+from vqe.pixels import rgb_chw_u8, split_planes
 from vqe.schema import frame_stem
-from vqe.video import OpenVideos, VideoError
 
 
 def frame_seed(subset: str, video_id: str, frame: str) -> int:
@@ -31,7 +32,8 @@ class FrameDataset(Dataset):
     of one video). A clip's are the same with a first dimension for its frames.
 
     A sample is asked for by its position, or by (position, seed), which fixes what a random
-    transform draws; the global random state is left as it was.
+    transform draws; the global random state is left as it was. A `FrameLoader` asks for whole
+    batches, whose frames are decoded to where it wants them.
 
     Args:
         table: frames as `vqe.data.index.read_index` returns them.
@@ -53,93 +55,117 @@ class FrameDataset(Dataset):
         threads: int = 1,
     ) -> None:
         self.rows = FrameRows(table)
-        self.root = Path(root)
+        self.reader = FrameReader(root, self.rows.csv, open_videos=open_videos, threads=threads)
         self.transform = transform or PairedTransform()
         self.clips = clips
         self.gives_clips = clips is not None and clips.length > 1
-        self.videos = OpenVideos(open_videos, threads=threads)
+        self.slots: Slots | None = None
+
+    @property
+    def largest_frame(self) -> int:
+        """Bytes of the largest frame of a sample, uint8 RGB, as far as the options tell."""
+        size = self.transform.size
+        return 3 * (size[0] * size[1] if size else self.rows.largest_area)
 
     def __len__(self) -> int:
         return len(self.rows if self.clips is None else self.clips)
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, torch.Tensor | int | bool]:
-        index, draw = key if isinstance(key, tuple) else (key, None)
-        positions = [index] if self.clips is None else self.clips[index]
-        rows = [self.rows[position] for position in positions]
+        """Return a sample."""
+        x, y, identity = self._load([key], None)[1:]
+        numbers = {name: values[0] for name, values in identity.items()}
+        if self.gives_clips:
+            numbers = {name: torch.from_numpy(values) for name, values in numbers.items()}
+        else:
+            numbers = {name: value.item() for name, value in numbers.items()}
+        return {"x": x[0], "y": y[0] if y is not None else no_frames(x[0])} | numbers
+
+    def __getitems__(self, keys: list[int | tuple[int, int]]) -> dict[str, Any]:
+        """Return a batch as `FrameLoader` unpacks it: samples of one size.
+
+        `frames` says in which slot x and y are, or `x` and `y` are there themselves; arrays hold
+        the rest.
+        """
+        slot, x, y, identity = self._load(keys, self.slots)
+        if slot is not None:
+            return identity | {"frames": Filled(slot, tuple(x.shape), y is not None)}
+        return identity | {"x": x, "y": y if y is not None else no_frames(x)}
+
+    def _load(
+        self, keys: list[int | tuple[int, int]], slots: Slots | None
+    ) -> tuple[int | None, torch.Tensor, torch.Tensor | None, dict[str, np.ndarray]]:
+        """Return the slot, x, y (None: no sample has a target) and the identities."""
+        indices, draws = zip(*(k if isinstance(k, tuple) else (k, None) for k in keys), strict=True)
+        positions = [[i] if self.clips is None else self.clips[i] for i in indices]
+        samples = [[self.rows[position] for position in sample] for sample in positions]
+        rows = [row for sample in samples for row in sample]
+        identity = {
+            "has_target": [bool(row.paths["img_target"]) for row in rows],
+            "seed": [_seed_of(row) for row in rows],
+            "index": [position for sample in positions for position in sample],
+            "video": [row.video for row in rows],
+        }
+        counts = (len(keys), -1) if self.gives_clips else (len(keys),)
+        arrays = {name: np.array(values).reshape(counts) for name, values in identity.items()}
+        if self.transform.changes_nothing:
+            shape = (*arrays["index"].shape, 3, rows[0].h, rows[0].w)
+            return *self._decode(rows, shape, slots), arrays
+        return *self._transform(samples, draws, slots), arrays
+
+    def _decode(
+        self, rows: list[FrameRow], shape: tuple[int, ...], slots: Slots | None
+    ) -> tuple[int | None, torch.Tensor, torch.Tensor | None]:
+        """Decode frames to where the batch holds them."""
+        slot, x, y = _take(slots, shape)
+        for row, planes in zip(rows, x.flatten(0, -4).numpy(), strict=True):
+            split_planes(self.reader.read(row, "img_source"), planes)
+        if not any(row.paths["img_target"] for row in rows):
+            return slot, x, None
+        for row, planes in zip(rows, y.flatten(0, -4).numpy(), strict=True):
+            if row.paths["img_target"]:
+                split_planes(self.reader.read(row, "img_target"), planes)
+            else:
+                planes[:] = 0
+        return slot, x, y
+
+    def _transform(
+        self, samples: list[list[FrameRow]], draws: tuple[int | None, ...], slots: Slots | None
+    ) -> tuple[int | None, torch.Tensor, torch.Tensor | None]:
+        """Decode and transform each sample, then gather them."""
+        pairs = [self._transform_one(*pair) for pair in zip(samples, draws, strict=True)]
+        xs = [x for x, _ in pairs]
+        ys = [no_frames(x) if y is None else y for x, y in pairs]
+        has_y = any(y is not None for _, y in pairs)
+        if xs[0].dtype != torch.uint8:
+            return None, default_collate(xs), default_collate(ys) if has_y else None
+        slot, x, y = _take(slots, (len(xs), *xs[0].shape))
+        return slot, torch.stack(xs, out=x), torch.stack(ys, out=y) if has_y else None
+
+    def _transform_one(
+        self, rows: list[FrameRow], draw: int | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         x = self._read_all(rows, "img_source")
         y = self._read_all(rows, "img_target") if rows[0].paths["img_target"] else None
         with torch.random.fork_rng(devices=[], enabled=draw is not None):
             if draw is not None:
                 torch.default_generator.manual_seed(draw)
-            x, y = self.transform(x, y)
-        identity = {
-            "has_target": [y is not None] * len(rows),
-            "seed": [_seed_of(row) for row in rows],
-            "index": positions,
-            "video": [row.video for row in rows],
-        }
-        # one zero seen at every pixel: memory that is never written costs no time
-        frames = {"x": x, "y": torch.zeros((), dtype=x.dtype).expand_as(x) if y is None else y}
-        if not self.gives_clips:
-            return frames | {name: values[0] for name, values in identity.items()}
-        return frames | {name: torch.tensor(values) for name, values in identity.items()}
+            return self.transform(x, y)
 
     def _read_all(self, rows: list[FrameRow], column: str) -> torch.Tensor:
         """Return uint8 RGB, [3,H,W] of one row, [T,3,H,W] of a clip's."""
-        frames = [rgb_chw_u8(self._read(row, column)) for row in rows]
+        frames = [rgb_chw_u8(self.reader.read(row, column)) for row in rows]
         return torch.stack(frames) if self.gives_clips else frames[0]
 
-    def _read(self, row: FrameRow, column: str) -> np.ndarray:
-        path = self.root / row.paths[column]
-        where = f"{path}; {self.rows.csv}, row {row.line}, column {column}"
-        if not path.is_file():
-            what = "an image" if row.frame is None else "a video"
-            raise FileNotFoundError(
-                f"expected {what}, got no such file ({where}). "
-                "Run dataset_builder.py again to bring the CSV up to date"
-            )
-        if row.frame is None:
-            frame = _read_image(path, where)
-        else:
-            frame = self._read_frame(path, row, where)
-        if frame.shape[:2] != (row.h, row.w):
-            raise ValueError(
-                f"expected {row.h}x{row.w} pixels (h x w), got {frame.shape[0]}x"
-                f"{frame.shape[1]} ({where}). Run dataset_builder.py again"
-            )
-        return frame
 
-    def _read_frame(self, path: Path, row: FrameRow, where: str) -> np.ndarray:
-        try:
-            return self.videos.read(path, row.fps, row.frame)
-        except VideoError as error:
-            raise ValueError(
-                f"expected frame {row.frame} of a video, got: {error.reason} ({where}). Replace "
-                "the file and run dataset_builder.py again, or leave it out with a query"
-            ) from error
+def _take(
+    slots: Slots | None, shape: tuple[int, ...]
+) -> tuple[int | None, torch.Tensor, torch.Tensor]:
+    if slots is not None:
+        return slots.take(shape)
+    return None, *(torch.empty(shape, dtype=torch.uint8) for _ in "xy")
 
 
 def _seed_of(row: FrameRow) -> int:
     """Return the frame's seed: the same whether it is read from a video or was extracted."""
     name = Path(row.paths["img_source"]).stem if row.frame is None else frame_stem(row.frame)
     return frame_seed(row.subset, row.video_id, name)
-
-
-def _read_image(path: Path, where: str) -> np.ndarray:
-    data = np.fromfile(path, np.uint8)  # cv2.imread fails on unicode paths on Windows
-    frame = _decode(data)
-    if frame is None:
-        raise ValueError(
-            f"expected an image, got {len(data)} bytes that cannot be decoded ({where}). "
-            "Replace the file, or leave its video out with a query"
-        )
-    return frame
-
-
-def _decode(data: np.ndarray) -> np.ndarray | None:
-    if not data.size:
-        return None
-    try:
-        return cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error:
-        return None

@@ -63,6 +63,12 @@ class FrameRows(Sequence[FrameRow]):
         )
         del self._sources.codes, self._targets.codes
 
+    @property
+    def largest_area(self) -> int:
+        """Pixels of the largest frame."""
+        sizes = self._numbers[:, 5:7].long()
+        return int(sizes.prod(dim=1).max()) if len(sizes) else 0
+
     def __len__(self) -> int:
         return len(self._numbers)
 

@@ -72,6 +72,101 @@ class ShuffledBatches(Sampler[list[tuple[int, int]]]):
         return [largest[(np.arange(size) + i * size) % len(largest)] for i in range(needed)]
 
 
+class MixedBatches(Sampler[list[tuple[int, int]]]):
+    """Training batches of supervised or of unsupervised frames, never both, mixed by a share.
+
+    An epoch has as many batches as both kinds fill together. Each kind is an endless row of
+    passes over its frames, each pass shuffled anew, and an epoch goes on where the last one
+    stopped: the scarcer kind comes round more often. All ranks draw the same batches and each takes
+    every `world`-th.
+
+    Args:
+        shapes: [N,2] height and width of each frame as the network will see it.
+        unsupervised: bool [N], which frames have no target.
+        share: of the batches that are unsupervised, in [0,1]; on average over epochs where an
+            epoch is too short for it.
+        batch_size: frames in a batch of one rank.
+        seed: the same seed and epoch give the same batches.
+        rank: this process's number.
+        world: how many processes there are.
+
+    Raises:
+        ValueError: the share is out of range, or there are no frames of a kind it asks for.
+    """
+
+    def __init__(
+        self,
+        shapes: np.ndarray,
+        unsupervised: np.ndarray,
+        *,
+        share: float,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if not 0 <= share <= 1:
+            raise ValueError(f"expected dataset.unsupervised_share in [0,1] or null, got {share}")
+        self.positions = [np.flatnonzero(~unsupervised), np.flatnonzero(unsupervised)]
+        counts = [len(positions) for positions in self.positions]
+        if (share < 1 and not counts[0]) or (share > 0 and not counts[1]):
+            raise ValueError(
+                f"expected training frames of both kinds for dataset.unsupervised_share={share}, "
+                f"got {counts[0]} with a target and {counts[1]} without. Set it to "
+                f"{int(not counts[0])} or null, or change dataset.train and train_query"
+            )
+        self.passes = [
+            ShuffledBatches(shapes[positions], batch_size=batch_size, seed=2 * seed + kind)
+            for kind, positions in enumerate(self.positions)
+        ]
+        self.share = share
+        self.seed = seed
+        self.rank = rank
+        self.world = world
+        self.epoch = 0
+
+    @property
+    def sampler(self) -> "MixedBatches":
+        """Where Lightning looks for `set_epoch`."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose batches are drawn next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        filled = [
+            len(p) for p, found in zip(self.passes, self.positions, strict=True) if len(found)
+        ]
+        return max(sum(filled) // self.world, 1)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        batches = []
+        starts, ends = self._drawn_before(self.epoch), self._drawn_before(self.epoch + 1)
+        for kind, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            batches += self._draw(kind, start, end)
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(len(batches))
+        for i in order[self.rank :: self.world]:
+            yield batches[i]
+
+    def _drawn_before(self, epoch: int) -> tuple[int, int]:
+        """Count the batches of both kinds in all epochs before this one."""
+        drawn = len(self) * self.world * epoch
+        unsupervised = round(self.share * drawn)
+        return drawn - unsupervised, unsupervised
+
+    def _draw(self, kind: int, start: int, end: int) -> Iterator[list[tuple[int, int]]]:
+        """Yield the batches from `start` to before `end` of a kind's endless row."""
+        batches, positions = self.passes[kind], self.positions[kind]
+        number, skipped = divmod(start, len(batches))
+        while start < end:
+            batches.set_epoch(number)
+            for batch in list(batches)[skipped : skipped + end - start]:
+                yield [(int(positions[i]), seed) for i, seed in batch]
+                start += 1
+            number, skipped = number + 1, 0
+
+
 class VideoBatches(Sampler[list[int]]):
     """Batches of consecutive frames of one video and one shape; a video is on one rank alone.
 

@@ -28,10 +28,16 @@ class PairedTransform:
         size: Sequence[int] | None = None,
         noise: Sequence[Callable] = (),
     ) -> None:
+        self.size = size
         self.geometric = v2.Compose(list(geometric)) if geometric else None
         self.photometric = v2.Compose(list(photometric)) if photometric else None
         self.noise = v2.Compose(list(noise)) if noise else None
         self.resize = v2.Resize(list(size), antialias=True) if size else None
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether every frame comes back as it is."""
+        return not (self.geometric or self.photometric or self.noise or self.resize)
 
     def __call__(
         self, x_u8: torch.Tensor, y_u8: torch.Tensor | None

@@ -1,0 +1,40 @@
+"""Optimizer and number of steps -> a learning rate that warms up, then falls as a cosine."""
+
+import math
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+
+def warmup_cosine(
+    optimizer: Optimizer, total_steps: int, *, warmup_steps: int = 500, final_share: float = 0.01
+) -> LambdaLR:
+    """Build a schedule that is stepped after each optimizer step.
+
+    It depends on the number of the step alone: a run that goes on for longer follows the longer
+    schedule from where it is.
+
+    Args:
+        optimizer: its learning rates are the highest ones.
+        total_steps: optimizer steps of the whole training.
+        warmup_steps: of linear growth, from the first step's 1 / warmup_steps; at most half of
+            `total_steps` are used.
+        final_share: of the highest learning rate, reached at the end, in [0,1].
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+    if warmup_steps < 0 or not 0 <= final_share <= 1:
+        raise ValueError(
+            "expected scheduler.warmup_steps >= 0 and final_share in [0,1], got "
+            f"{warmup_steps} and {final_share}"
+        )
+    warmup = min(warmup_steps, total_steps // 2)
+
+    def share(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        done = min(1.0, (step - warmup) / max(1, total_steps - warmup))
+        return final_share + (1 - final_share) * (1 + math.cos(math.pi * done)) / 2
+
+    return LambdaLR(optimizer, share)  # a function is not saved: resuming takes the new one

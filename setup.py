@@ -4,6 +4,8 @@ from setuptools import find_packages, setup
 
 DASK = ["distributed>=2024.1"]
 TEST = ["imageio-ffmpeg>=0.5", "pytest>=8", "pytest-xdist>=3.8", "ruff>=0.6", *DASK]
+# the sweeper's Optuna 2.10 keeps studies with no later ones
+SWEEP = ["hydra-optuna-sweeper>=1.3", "sqlalchemy<2", "alembic<1.17"]
 EXPORT = ["onnx>=1.16", "onnxruntime>=1.20", "onnxscript>=0.3"]
 
 setup(
@@ -31,5 +33,6 @@ setup(
         "torchvision>=0.26",
         "tqdm>=4.66",
     ],
-    extras_require={"dask": DASK, "export": EXPORT, "test": TEST + EXPORT},
+    package_data={"vqe.critics": ["standin.safetensors"]},
+    extras_require={"dask": DASK, "export": EXPORT, "sweep": SWEEP, "test": TEST + EXPORT + SWEEP},
 )

@@ -2,14 +2,22 @@
 
 import logging
 
+import numpy as np
 import pytest
 import torch
+from conftest import compose_config
+from critic_pictures import draw_picture
+from hydra.utils import instantiate
 
+from vqe.critic_training import Finish, Version, make_version
 from vqe.critics import DOVER, UNetLite
 from vqe.critics.dover.views import draw_offsets
-from vqe.critics.frozen import ConstantDOVER, FrozenDOVER, FrozenVQA
+from vqe.critics.frozen import STANDIN_FILE, ConstantDOVER, FrozenDOVER, FrozenVQA
 from vqe.critics.pair import FrozenCritics
 from vqe.critics.weights import untrained_
+from vqe.pixels import rgb_chw_u8
+from vqe.schema import SCORES
+from vqe.synthesis import Parameters, Span
 
 SEEDS = torch.tensor([11, 22])
 
@@ -117,6 +125,65 @@ def test_untrained_weights_say_so(caplog):
     with caplog.at_level(logging.WARNING):
         FrozenVQA("untrained")
     assert "mean nothing" in caplog.text
+
+
+@pytest.fixture(scope="module")
+def standin():
+    return FrozenCritics(FrozenVQA("standin"), ConstantDOVER())
+
+
+def score(critics, x, enhanced):
+    """Score uint8 BGR pictures; return the twelve scores by name."""
+    frames = [rgb_chw_u8(f)[None].float() / 255 for f in (x, enhanced)]
+    with torch.no_grad():
+        values = critics(*frames, torch.tensor([1])).before_clamps[0]
+    return dict(zip(SCORES, values.tolist(), strict=True))
+
+
+def test_the_stand_in_is_small_and_says_what_it_is(tmp_path, caplog):
+    assert STANDIN_FILE.stat().st_size <= 2e6
+    with caplog.at_level(logging.WARNING):
+        critic = instantiate(compose_config(tmp_path, "model_vqa=standin").model_vqa)
+    assert "not the challenge's" in caplog.text and "stand-in" in caplog.text
+    assert caplog.text.count("WARNING") == 1
+    assert isinstance(critic, FrozenVQA)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Version(Parameters(exposure_stops=Span(-2.0, -2.0))),
+        Version(Parameters(shot_noise=0.1, read_noise=(0.01, 0.01, 0.01))),
+        Version(Parameters(blur_sigma=2.5)),
+        Version(Parameters(jpeg_quality=8)),
+        Version(finish=Finish(sharpen=4)),
+    ],
+    ids=["dark", "noise", "blur", "jpeg", "too sharp"],  # README: what else it does not see
+)
+def test_the_stand_in_prefers_clean_to_degraded_pictures(standin, bad):
+    p = []
+    for seed in range(6):
+        clean = draw_picture(seed, 180, 240)
+        degraded = make_version(clean, bad, seed=seed)
+        p.append((score(standin, degraded, clean)["p"], score(standin, clean, degraded)["p"]))
+    better, worse = np.mean(p, axis=0)
+    assert better > 0.6 and worse < 0.4
+    assert better + worse == pytest.approx(1, abs=0.15)
+
+
+def test_the_stand_in_is_even_about_a_picture_and_itself(standin):
+    for seed in range(3):
+        picture = draw_picture(seed, 180, 240)
+        assert score(standin, picture, picture)["p"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_the_stand_in_s_gradient_leads_out_of_the_dark(standin):
+    clean = draw_picture(1, 180, 240)
+    dark = make_version(clean, Version(Parameters(exposure_stops=Span(-2.0, -2.0))), seed=0)
+    x = rgb_chw_u8(dark)[None].float() / 255
+    gain = torch.tensor(1.0, requires_grad=True)
+    standin(x, x * gain, torch.tensor([1])).before_clamps[0, 0].backward()
+    assert gain.grad > 0
 
 
 @pytest.mark.parametrize(

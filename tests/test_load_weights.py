@@ -8,7 +8,9 @@ from golden_weights import golden_state, image
 from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
+from vqe.critic_training.export import export_critic
 from vqe.critics import DOVER, UNetLite, load_weights, untrained_
+from vqe.critics.weights import read_own
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,23 @@ def test_other_file_formats_load(state, tmp_path):
     save_file(state, tmp_path / "new.safetensors")
     for name in ("old.pth", "new.safetensors"):
         assert_loaded(load_weights(UNetLite(), tmp_path / name), state)
+
+
+def test_a_critic_of_one_s_own_brings_its_sizes_along(state, tmp_path):
+    network = untrained_(UNetLite((8, 12, 20), (1, 2, 1)))
+    export_critic(network, tmp_path / "own.safetensors", "mine")
+    sizes, about = read_own(tmp_path / "own.safetensors")
+    assert (sizes, about) == ({"widths": [8, 12, 20], "depths": [1, 2, 1]}, "mine")
+    loaded = load_weights(UNetLite(**sizes), tmp_path / "own.safetensors")
+    for key, value in network.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[key], value, rtol=1e-3, atol=1e-4)
+    save_file(state, tmp_path / "other.safetensors")
+    others = ("other.safetensors", "missing.safetensors", "VQA.ckpt")
+    assert all(read_own(tmp_path / name) is None for name in others)
+    content = (tmp_path / "own.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(content[:50])
+    with pytest.raises(ValueError, match=r"cannot be read, perhaps cut short: .*cut.safetensors"):
+        read_own(tmp_path / "cut.safetensors")
 
 
 def test_weights_of_another_type_are_converted(state):

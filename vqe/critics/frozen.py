@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -12,10 +13,12 @@ from vqe.critics.dover.views import draw_offsets
 from vqe.critics.precision import ChosenPrecision
 from vqe.critics.score_keys import Kept
 from vqe.critics.unetlite import UNetLite
-from vqe.critics.weights import explain_source, load_weights, untrained_
+from vqe.critics.weights import explain_source, load_weights, read_own, untrained_
 
 log = logging.getLogger(__name__)
 UNTRAINED = "untrained"
+STANDIN = "standin"
+STANDIN_FILE = Path(__file__).with_name("standin.safetensors")
 VIEWS = ("still", "clip")
 
 
@@ -155,7 +158,8 @@ class FrozenVQA(ChosenPrecision, nn.Module):
     """UNetLite on a pair of frames.
 
     Args:
-        weights: checkpoint file, or `untrained`.
+        weights: checkpoint file; `standin`, the project's own small critic; or `untrained`. A file
+            that `train_vqa.py` wrote brings the critic's sizes along.
         enhanced_first: whether the enhanced frame is the VQA's first input instead of its second.
         precision: see `FrozenDOVER`; full by default, as bf16 moves these scores by up to 0.03.
         compiled: see `FrozenDOVER`.
@@ -170,8 +174,16 @@ class FrozenVQA(ChosenPrecision, nn.Module):
         compiled: bool = False,
     ) -> None:
         super().__init__()
-        self.vqa = UNetLite()
+        weights = str(STANDIN_FILE) if weights == STANDIN else weights
+        sizes, about = (read_own(weights) if weights else None) or ({}, None)
+        self.vqa = UNetLite(**sizes)
         _fill(self.vqa, weights, "model_vqa")
+        if about is not None:
+            log.warning(
+                "the VQA is not the challenge's but one of train_vqa.py: %s. Its scores cannot be "
+                "compared with the challenge's",
+                about,
+            )
         self.vqa.fold_batch_norm()
         self.enhanced_first = enhanced_first
         self._choose_precision(precision)
@@ -185,7 +197,7 @@ class FrozenVQA(ChosenPrecision, nn.Module):
 
     @torch.no_grad()
     def encode(self, x: torch.Tensor) -> torch.Tensor:
-        """Compute the features [B,512] of input frames in challenge range, as `compare` wants."""
+        """Compute the features [B,C] of input frames in challenge range, as `compare` wants."""
         return self.vqa.features(x)
 
     def forward(

@@ -93,6 +93,7 @@ class UNetLite(nn.Module):
         super().__init__()
         if len(widths) != len(depths):
             raise ValueError(f"expected as many widths as depths, got {widths} and {depths}")
+        self.widths, self.depths = tuple(widths), tuple(depths)
         inputs = (3, *widths[:-1])
         self._encoder = nn.Sequential(*map(_build_level, inputs, widths, depths))
         self.pool = nn.AvgPool2d(2)

@@ -4,6 +4,7 @@ Reading a file never runs code it holds: tensors, plain containers and the confi
 a Lightning checkpoint are let through, anything else is refused.
 """
 
+import json
 import logging
 import math
 import pickle
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig, ListConfig, base, nodes
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -32,6 +33,9 @@ SOURCES = {
 }
 PREFIX = "_model."  # of the tensors in VQA.ckpt
 SHOWN_KEYS = 10
+# Metadata of the files that train_vqa.py writes.
+SIZES = "sizes"  # JSON: widths and depths of the UNetLite
+ABOUT = "about"  # what the critic is, for the log
 
 # Gain and bias of the output layers of untrained critics, found by trying real and odd frames.
 OUTPUTS = {
@@ -123,6 +127,26 @@ def read_checkpoint(path: str | Path, checkpoint_name: str) -> dict:
             f"{explain_source(checkpoint_name)}"
         )
     return content
+
+
+def read_own(path: str | Path) -> tuple[dict[str, list[int]], str] | None:
+    """Read sizes and description of a critic that `train_vqa.py` wrote; None for other files.
+
+    Returns:
+        The arguments `widths` and `depths` of `UNetLite`, and what the critic is.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors" or not path.is_file():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            held = file.metadata() or {}
+        if SIZES not in held:
+            return None
+        sizes = json.loads(held[SIZES])
+        return {name: [int(v) for v in sizes[name]] for name in ("widths", "depths")}, held[ABOUT]
+    except READ_ERRORS as error:
+        raise ValueError(_explain_failure(path, "VQA.ckpt", error)) from error
 
 
 def _explain_failure(path: Path, checkpoint_name: str, error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """Fixtures every test file may use: a small data folder and composed configs."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from challenge_data import make_data
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
@@ -92,6 +94,18 @@ def run_command(command: list[str], folder: Path, *, threads: int = 1) -> str:
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder that tests read and do not change."""
     return write_data(tmp_path_factory.mktemp("data with ünicode"))
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The challenge's layout with nine small videos, as they came; tests do not change it."""
+    return make_data(tmp_path_factory.mktemp("original"))
+
+
+@pytest.fixture
+def source_dir(original: Path, tmp_path: Path) -> Path:
+    """A copy of `original` for the builder to work in."""
+    return shutil.copytree(original, tmp_path / "Daten für 視頻 100%")
 
 
 TINY = (

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
+
 
 @dataclass
 class Cut:
@@ -133,8 +135,9 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def run_server():
-    """Start a server and end it."""
-    with FileServer() as server:
+    """Start a server that is asked without a proxy, and end it."""
+    with FileServer() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("no_proxy", "127.0.0.1")
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:

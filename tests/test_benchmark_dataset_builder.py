@@ -1,26 +1,28 @@
-"""The benchmark runs, and says what it measured."""
+"""The builder's benchmark leaves damaged clips out; test_readme.py runs all of it."""
 
-import json
-import sys
+import shutil
 
+import dataset_builder as benchmark
 import pytest
-from conftest import run_command
-
-from vqe.config import REPOSITORY
+from clips import make_clip
 
 
-@pytest.mark.slow
-def test_quick_benchmark_names_its_figures(tmp_path):
-    script = str(REPOSITORY / "benchmarks/dataset_builder.py")
-    command = [sys.executable, script, "--quick", "--rows", "600", "--folder", str(tmp_path)]
-    run_command([*command, "--json", str(tmp_path / "result.json")], tmp_path)
-    result = json.loads((tmp_path / "result.json").read_text())
-    assert result["machine"]["cores"] >= 1
-    assert result["extract_frames"] == 16
-    assert result["rows"] == 600
-    assert result["extract_ratio"] > 0
-    assert result["csv_ratio"] > 0
-    assert result["rows_seconds"] > 0
-    assert 50 < result["rows_peak_mb"] < 2000
-    assert result["rows_4m_seconds"] is None  # 600 rows say nothing of 4 million
-    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+def test_damaged_clips_are_left_out_and_named(tmp_path, capsys):
+    for name in ("a", "b/c", "d"):
+        make_clip(tmp_path / "clips" / f"{name}.mp4", rate=30, frames=3)
+    whole = (tmp_path / "clips/b/c.mp4").read_bytes()
+    (tmp_path / "clips/b/c.mp4").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "clips/e.mp4").write_bytes(b"")
+    found = benchmark.measure_extraction(tmp_path / "work", tmp_path / "clips", quick=True)
+    assert found["extract_left_out"] == ["b/c.mp4", "e.mp4"]
+    assert found["extract_frames"] == 2 * 3
+    assert found["extract_ratio"] > 0
+    printed = capsys.readouterr().err
+    assert "left out: b/c.mp4: cannot be read" in printed
+    assert "left out: e.mp4: expected a video, got an empty file" in printed
+
+
+def test_no_clips_are_an_error(tmp_path):
+    shutil.rmtree(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"expected mp4s, got none .*--clips"):
+        benchmark.copy_clips(tmp_path, tmp_path)

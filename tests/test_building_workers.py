@@ -4,8 +4,14 @@ import socket
 
 import pytest
 from challenge_data import UNSUPERVISED, build, make_data, read_errors, snapshot
+from clips import make_clip
+from omegaconf import OmegaConf
 
 from vqe.building import workers
+from vqe.config import CONF_DIR
+from vqe.synthesis import Ranges
+from vqe.synthesis.plan import Clips, Layout
+from vqe.synthesize import synthesize
 
 ADDRESS = "tcp://127.0.0.1:1"
 
@@ -34,6 +40,39 @@ def test_dask_cluster_builds_the_same(cluster, tmp_path):
     assert list(read_errors(theirs)) == ["train/unsupervised/video_0001_x.mp4"]
     with Client(address) as client:  # the cluster did the work
         assert all(client.run(lambda: "vqe.building.preparation" in __import__("sys").modules))
+
+
+def make_pairs(root, **options):
+    """Make pairs of two short clips below `root`."""
+    for number in range(2):
+        make_clip(root / f"clean/{number}.mp4", rate=30, frames=4)
+    given = OmegaConf.to_container(OmegaConf.load(CONF_DIR / "synthesize.yaml"))
+    return synthesize(
+        **{"source": root / "clean", "source_dir": root / "data", "sheet_rows": 1},
+        ranges=Ranges(**given["degradation"]),
+        clips=Clips(frames=3, per_source=1, max_size=[32, 48], zoom=[1.05, 1.4]),
+        layout=Layout(["train_supervised_synthetic"], ["test_unsupervised"], 0.0),
+        **options,
+    )
+
+
+@pytest.mark.slow
+def test_dask_cluster_synthesizes_the_same(cluster, tmp_path):
+    from distributed import Client
+
+    address = cluster.scheduler_address
+    make_pairs(tmp_path / "ours", jobs=1)
+    made = make_pairs(tmp_path / "theirs", jobs=-1, backend="dask", dask_address=address).made
+    assert made == 2
+    assert snapshot(tmp_path / "theirs/data") == snapshot(tmp_path / "ours/data")
+    with Client(address) as client:  # the cluster did the work
+        loaded = client.run(lambda: "vqe.synthesis.production" in __import__("sys").modules)
+        assert any(loaded.values())
+
+
+def test_synthesis_takes_dask_and_its_address_together(tmp_path):
+    with pytest.raises(ValueError, match=r"data\.backend=dask together with data\.dask_address"):
+        make_pairs(tmp_path, backend="dask")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ from challenge_data import (
     TEST_UNSUPERVISED,
     UNSUPERVISED,
     build,
-    make_data,
     make_images,
     read_errors,
     read_rows,
@@ -36,16 +35,6 @@ from vqe.dataset_builder import build_dataset
 from vqe.schema import FRAME_COLUMNS
 
 SLOW = {"rate": 1, "frames": 5, "width": 640, "height": 270}  # 150 frames of 5 ms
-
-
-@pytest.fixture(scope="session")
-def original(tmp_path_factory):
-    return make_data(tmp_path_factory.mktemp("original"))
-
-
-@pytest.fixture
-def source_dir(original, tmp_path):
-    return shutil.copytree(original, tmp_path / "Daten für 視頻 100%")
 
 
 def expected_row(subset, folder, name, has_target):

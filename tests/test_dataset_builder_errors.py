@@ -14,7 +14,6 @@ from challenge_data import (
     TEST_UNSUPERVISED,
     UNSUPERVISED,
     build,
-    make_data,
     make_images,
     read_errors,
     read_rows,
@@ -24,16 +23,6 @@ from clips import draw_frame, make_clip, make_sound
 
 from vqe.building import extraction
 from vqe.dataset_builder import BuildError
-
-
-@pytest.fixture(scope="session")
-def original(tmp_path_factory):
-    return make_data(tmp_path_factory.mktemp("original"))
-
-
-@pytest.fixture
-def source_dir(original, tmp_path):
-    return shutil.copytree(original, tmp_path / "Daten für 視頻 100%")
 
 
 def cut_half(path):

@@ -13,7 +13,6 @@ from challenge_data import (
     TEST_UNSUPERVISED,
     UNSUPERVISED,
     build,
-    make_data,
     make_images,
     read_errors,
     read_rows,
@@ -25,16 +24,6 @@ from vqe.building import extraction, frames
 from vqe.dataset_builder import BuildError
 from vqe.schema import FRAME_COLUMNS, VIDEO_COLUMNS
 from vqe.video import iter_frames
-
-
-@pytest.fixture(scope="session")
-def original(tmp_path_factory):
-    return make_data(tmp_path_factory.mktemp("original"))
-
-
-@pytest.fixture
-def source_dir(original, tmp_path):
-    return shutil.copytree(original, tmp_path / "Daten für 視頻 100%")
 
 
 def test_video_source_names_each_frame_of_each_mp4(source_dir):

@@ -1,437 +1,45 @@
-"""Files from a server that cuts, lies and changes its mind; archives that mean harm."""
+"""The whole download: everything lands in the data folder, once, and what failed is named."""
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import time
 
 import pytest
 from conftest import compose_config, run_command
-from file_server import Cut, Headers, Stall, pack, run_server
+from download_data import BODY, FILES, GOOD, PATIENCE, TRAIN, TRAIN_BYTES, list_names
+from file_server import Cut, Stall, pack, run_server
 from omegaconf import OmegaConf
 
 from vqe.config import CONF_DIR, REPOSITORY
 from vqe.critics.weights import SOURCES
 from vqe.download import download, quote_parts
-from vqe.downloading.archive import unpack_archive
-from vqe.downloading.connection import DownloadError, Patience
-from vqe.downloading.fetch import fetch_file
+from vqe.downloading.connection import DownloadError
 from vqe.downloading.space import Need, count_peak_bytes
-from vqe.downloading.verify import Counts
 from vqe.schema import TEST_SUBSETS, TRAIN_SUBSETS
 
-PATIENCE = Patience(retries=2, backoff_seconds=0.01, timeout_seconds=0.5)
-BODY = random.Random(1).randbytes(3_000_000)
-OTHER = random.Random(2).randbytes(3_000_000)
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch):
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-
-
-@pytest.fixture
-def server():
-    with run_server() as server:
-        server.files["a.bin"] = BODY
-        yield server
-
-
-@pytest.fixture
-def fetch(server, tmp_path):
-    """Return a function that fetches a.bin and returns its content."""
-
-    def run(**options):
-        fetch_file(f"{server.url}/a.bin", tmp_path / "a.bin", PATIENCE, **options)
-        return (tmp_path / "a.bin").read_bytes()
-
-    return run
-
-
-def leave_part(server, fetch, after=1_000_000):
-    """Fetch the first bytes of a file, as a killed run leaves it."""
-    server.faults["a.bin"] = [Cut(after), *[500] * PATIENCE.retries]
-    with pytest.raises(DownloadError, match="500"):
-        fetch()
-    server.seen.clear()
-
-
-def list_names(folder):
-    return sorted(path.name for path in folder.iterdir())
-
-
-def test_file_comes_whole_and_leaves_no_part(server, fetch, tmp_path):
-    assert fetch() == BODY
-    assert list_names(tmp_path) == ["a.bin", "a.bin.download.json"]
-    assert server.seen == [("GET", "a.bin", None)]
-
-
-@pytest.mark.parametrize("reset", [False, True])
-def test_cut_connections_are_taken_up_where_they_ended(server, fetch, reset):
-    cuts = [Cut(700_000, reset) for _ in range(4)]  # more than the retries: each gets on
-    server.faults["a.bin"] = cuts
-    assert fetch() == BODY
-    starts = [int(r[2].removeprefix("bytes=").rstrip("-")) for r in server.seen[1:]]
-    assert starts == [700_000, 1_400_000, 2_100_000, 2_800_000]
-
-
-def test_cuts_without_a_new_byte_end_it_and_the_part_stays(server, fetch, tmp_path):
-    server.faults["a.bin"] = [Cut(700_000), Cut(0), Cut(0)]
-    with pytest.raises(DownloadError, match=r"expected 3000000 bytes, got a cut after 700000"):
-        fetch()
-    assert (tmp_path / "a.bin.part").read_bytes() == BODY[:700_000]
-    assert not (tmp_path / "a.bin").exists()
-    assert fetch() == BODY
-    assert server.seen[-1][2] == "bytes=700000-"
-
-
-def test_silence_is_a_cut(server, fetch):
-    server.faults["a.bin"] = [Stall(500_000, seconds=1.5)]
-    assert fetch() == BODY
-    assert len(server.seen) == 2
-
-
-@pytest.mark.parametrize("status", [500, 503, 429])
-def test_server_errors_pass(server, fetch, status):
-    server.faults["a.bin"] = [status] * PATIENCE.retries
-    assert fetch() == BODY
-
-
-def test_pauses_double(server, fetch, monkeypatch):
-    pauses = []
-    monkeypatch.setattr("vqe.downloading.connection.time.sleep", pauses.append)
-    server.faults["a.bin"] = [500] * 3
-    with pytest.raises(DownloadError, match=r"within 3 attempts, got 500 .*a\.bin"):
-        fetch()
-    assert pauses == [0.01, 0.02]
-
-
-@pytest.mark.parametrize("status", [403, 404])
-def test_client_errors_are_not_tried_again(server, fetch, tmp_path, status):
-    server.faults["a.bin"] = [status]
-    words = rf"got {status} .*{server.url}/a\.bin.*conf/download\.yaml"
-    with pytest.raises(DownloadError, match=words):
-        fetch()
-    assert len(server.seen) == 1
-    assert list_names(tmp_path) == []
-
-
-def test_no_server_is_an_error_after_retries(tmp_path):
-    with run_server() as gone:
-        url = gone.url
-    with pytest.raises(DownloadError, match=r"(?i)refused"):
-        fetch_file(f"{url}/a", tmp_path / "a", PATIENCE)
-
-
-@pytest.mark.parametrize("url", ["file:///etc/hostname", "a.bin", "ftp://127.0.0.1/a"])
-def test_other_urls_are_refused(url, tmp_path):
-    with pytest.raises(ValueError, match="http"):
-        fetch_file(url, tmp_path / "a", PATIENCE)
-
-
-def test_server_without_ranges_starts_over(server, fetch):
-    leave_part(server, fetch)
-    server.ranges = False
-    assert fetch() == BODY
-    assert server.seen == [("GET", "a.bin", "bytes=1000000-")]
-
-
-def test_server_without_ranges_that_always_cuts_ends(server, fetch):
-    server.ranges = False
-    server.faults["a.bin"] = [Cut(1_000_000)] * 99
-    with pytest.raises(DownloadError, match="cut after 1000000"):
-        fetch()
-    assert len(server.seen) == 1 + PATIENCE.retries  # only the first one brought new bytes
-
-
-@pytest.mark.parametrize("if_range", [True, False])
-@pytest.mark.parametrize("size", [3_000_000, 2_000_000, 500_000, 4_000_000])
-def test_another_version_is_not_glued_on(server, fetch, size, if_range):
-    leave_part(server, fetch)
-    server.if_range = if_range
-    server.files["a.bin"] = new = (OTHER + BODY)[:size]
-    server.versions["a.bin"] = '"2"'
-    assert fetch() == new
-    assert len(server.seen) == (1 if if_range else 2)  # If-Range saves the second request
-
-
-def test_version_known_by_its_date_alone_is_gone_on_with(server, fetch):
-    server.versions["a.bin"] = None
-    leave_part(server, fetch)
-    assert fetch() == BODY
-    assert server.seen == [("GET", "a.bin", "bytes=1000000-")]
-
-
-def test_redirect_is_followed_when_going_on(server, fetch):
-    server.redirects["a.bin"] = "elsewhere/b.bin"
-    server.files["elsewhere/b.bin"] = BODY
-    server.faults["elsewhere/b.bin"] = [Cut(1_000_000)]
-    assert fetch() == BODY
-    assert server.seen[-1] == ("GET", "elsewhere/b.bin", "bytes=1000000-")
-
-
-@pytest.mark.parametrize("etag", ["", 'W/"1"'])
-def test_version_that_nothing_tells_is_fetched_from_the_start(server, fetch, etag):
-    server.versions["a.bin"] = etag
-    leave_part(server, fetch)
-    assert fetch() == BODY
-    assert server.seen == [("GET", "a.bin", None)]
-
-
-@pytest.mark.parametrize(
-    "content_range", ["bytes 999999-2999999/3000000", "bytes 1000000-2999999/9000000", "x", None]
-)
-def test_wrong_range_starts_over(server, fetch, content_range):
-    leave_part(server, fetch)
-    server.faults["a.bin"] = [Headers({"Content-Range": content_range})]
-    assert fetch() == BODY
-    assert [r[2] for r in server.seen] == ["bytes=1000000-", None]
-
-
-@pytest.mark.parametrize("damage", ["no json", '{"url": 1}', None])
-def test_part_of_unknown_origin_is_not_used(server, fetch, tmp_path, damage):
-    (tmp_path / "a.bin.part").write_bytes(OTHER[:1_000_000])
-    if damage:
-        (tmp_path / "a.bin.download.json").write_text(damage)
-    assert fetch() == BODY
-
-
-def test_part_of_another_url_is_not_used(server, fetch, tmp_path):
-    leave_part(server, fetch)
-    server.files["b.bin"] = OTHER
-    fetch_file(f"{server.url}/b.bin", tmp_path / "a.bin", PATIENCE)
-    assert (tmp_path / "a.bin").read_bytes() == OTHER
-
-
-def test_part_that_was_whole_is_kept_without_a_request(server, fetch, tmp_path):
-    fetch()
-    (tmp_path / "a.bin").rename(tmp_path / "a.bin.part")
-    server.seen.clear()
-    assert fetch() == BODY
-    assert server.seen == []
-
-
-@pytest.mark.parametrize("expected", [2_999_999, 3_000_001])
-def test_size_other_than_the_config_s_is_an_error(server, fetch, tmp_path, expected):
-    words = rf"expected {expected} bytes, got a file of 3000000 .*{server.url}"
-    with pytest.raises(DownloadError, match=words):
-        fetch(expected_bytes=expected)
-    assert list_names(tmp_path) == []
-    assert len(server.seen) == 1
-
-
-def test_body_shorter_than_its_length_is_no_file(server, fetch, tmp_path):
-    server.ranges = False
-    server.faults["a.bin"] = [Headers({"Content-Length": 3_000_500, "Connection": "close"})] * 9
-    with pytest.raises(DownloadError, match="expected 3000500 bytes, got a cut after 3000000"):
-        fetch()
-    assert not (tmp_path / "a.bin").exists()
-
-
-@pytest.mark.parametrize("length", [None, "-5", "many"])
-def test_no_length_is_an_error(server, fetch, length):
-    server.faults["a.bin"] = [Headers({"Content-Length": length})]
-    with pytest.raises(DownloadError, match="Content-Length"):
-        fetch()
-
-
-def test_empty_file_is_a_file(server, fetch):
-    server.files["a.bin"] = b""
-    assert fetch() == b""
-
-
-# archives
-
-FILES = {"train_supervised_synthetic": 4, "train_supervised_real": 2, "train_unsupervised": 3}
-TRAIN = {
-    **{f"train/supervised/synthetic/video_0001/{s}/{i}.jpg": b"j" * 10 for s in "xy" for i in "12"},
-    **{f"train/supervised/real/video_0001_{side}.mp4": b"m" * 100 for side in "xy"},
-    **{f"train/unsupervised/video_{i:04d}_x.mp4": b"u" * 1000 for i in range(3)},
-}
-TRAIN_BYTES = 4 * 10 + 2 * 100 + 3 * 1000
 TEST_FILES = {"test_supervised_synthetic": 2, "test_unsupervised": 1}
 TEST = {
     **{f"./test/supervised/synthetic/video_0001/{side}/1.jpg": b"j" * 7 for side in "xy"},
     "./test/unsupervised/video_0001_x.mp4": b"u" * 70,
 }
-EXPECTED = Counts(FILES, TRAIN_BYTES)
 
 
 @pytest.fixture
-def unpack(tmp_path):
-    """Return a function that unpacks an archive's bytes to data/train; a file lies outside."""
-    (tmp_path / "data").mkdir()
-    (tmp_path / "secret").write_text("mine")
-
-    def run(archive, expected=EXPECTED):
-        path = tmp_path / "data/train.tar.gz"
-        path.write_bytes(archive)
-        return unpack_archive(path, tmp_path / "data/train", expected)
-
-    return run
-
-
-@pytest.mark.parametrize("top", ["", "./", "data/", "data/2025/"])
-@pytest.mark.parametrize("mode", ["w:gz", "w"])
-def test_archive_becomes_its_folder(unpack, tmp_path, top, mode):
-    folders = {top or ".": None, f"{top}train": None, f"{top}train/supervised": None}
-    files = {top + name: content for name, content in TRAIN.items()}
-    counts = unpack(pack(folders | files, mode))
-    assert counts == EXPECTED
-    for name, content in TRAIN.items():
-        assert (tmp_path / "data" / name).read_bytes() == content
-    assert list_names(tmp_path / "data") == ["train", "train.tar.gz"]
-
-
-OUT = "../../secret"
-LINK = {"type": tarfile.SYMTYPE}
-HARD = {"type": tarfile.LNKTYPE}
-HOSTILE = {
-    "parent": {"train/../../evil": b"x"},
-    "parent first": {"../evil": b"x"},
-    "parent folder": {"../evil": None},
-    "absolute": {"/evil": b"x"},
-    "backslash": {"train\\..\\..\\evil": b"x"},
-    "drive": {"C:/evil": b"x"},
-    "symlink out": {"train/evil": LINK | {"linkname": OUT}},
-    "symlink far out": {"train/a/evil": LINK | {"linkname": "../../../../../secret"}},
-    "symlink out and in": {
-        "train/a/evil": LINK | {"linkname": "../../../../train/unsupervised/video_0000_x.mp4"}
-    },
-    "symlink absolute": {"train/evil": LINK | {"linkname": "/etc/hostname"}},
-    "symlink to a folder": {"train/evil": LINK | {"linkname": "unsupervised"}},
-    "symlink to nothing": {"train/evil": LINK | {"linkname": "nothing"}},
-    "symlink to itself": {"train/evil": LINK | {"linkname": "evil"}},
-    "hard link out": {"train/evil": HARD | {"linkname": "../secret"}},
-    "hard link absolute": {"train/evil": HARD | {"linkname": "/etc/hostname"}},
-    "device": {"train/evil": {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 3}},
-    "block device": {"train/evil": {"type": tarfile.BLKTYPE}},
-    "pipe": {"train/evil": {"type": tarfile.FIFOTYPE}},
-    "file twice": {"train/evil": b"x", "./train/evil": b"y"},
-    "file as folder": {"train/f": b"x", "train/f/evil": b"y"},
-}
-
-
-@pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_archive_is_named_and_leaves_nothing(unpack, tmp_path, kind):
-    with pytest.raises(DownloadError, match=r"train\.tar\.gz, member '.*evil'"):
-        unpack(pack(TRAIN | HOSTILE[kind]))
-    assert list_names(tmp_path / "data") == ["train.tar.gz"]
-    assert list_names(tmp_path) == ["data", "secret"]
-    assert (tmp_path / "secret").read_text() == "mine"
-
-
-def test_file_through_a_link_stays_inside(unpack, tmp_path):
-    attack = {"train/l": LINK | {"linkname": ".."}, "train/l/l/evil": b"x"}
-    with pytest.raises(DownloadError, match="member 'train/l'"):
-        unpack(pack(TRAIN | attack))
-    assert list_names(tmp_path) == ["data", "secret"]
-
-
-@pytest.mark.parametrize(
-    "link",
-    [
-        LINK | {"linkname": "../real/video_0001_x.mp4"},
-        HARD | {"linkname": "train/supervised/real/video_0001_x.mp4"},
-    ],
-)
-def test_link_inside_becomes_a_file(unpack, tmp_path, link):
-    place = "train/supervised/synthetic/more.jpg"
-    unpack(pack(TRAIN | {place: link}))
-    made = tmp_path / "data" / place
-    assert made.read_bytes() == b"m" * 100
-    assert not made.is_symlink()
-    assert made.stat().st_nlink == 1
-
-
-GOOD = pack(TRAIN)
-FLIPPED = bytearray(pack({"train/supervised/real/video_0001_x.mp4": BODY}))
-FLIPPED[1_000_000] ^= 255
-
-
-@pytest.mark.parametrize(
-    "archive",
-    [
-        pytest.param(b"", id="empty"),
-        pytest.param(b"<html>Sign in</html>" * 100, id="not a tar"),
-        pytest.param(b"\x1f\x8b" + b"x" * 999, id="not a gzip"),
-        pytest.param(GOOD[: len(GOOD) // 2], id="cut"),
-        pytest.param(GOOD[:-4], id="cut in the checksum"),
-        pytest.param(bytes(FLIPPED), id="flipped"),
-    ],
-)
-def test_damaged_archive_is_an_error(unpack, tmp_path, archive):
-    with pytest.raises(DownloadError, match=r"whole tar archive, got: .*train\.tar\.gz.*Remove"):
-        unpack(archive)
-    assert list_names(tmp_path / "data") == ["train.tar.gz"]
-
-
-def test_archive_of_something_else_is_an_error(unpack, tmp_path):
-    with pytest.raises(DownloadError, match="expected a folder supervised or unsupervised"):
-        unpack(pack({"photos/a.jpg": b"x"}))
-    assert list_names(tmp_path / "data") == ["train.tar.gz"]
-
-
-@pytest.mark.parametrize(
-    ("lost", "words"),
-    [
-        ("train/supervised/synthetic/video_0001/y/2.jpg", "4 files in train/supervised/synth.*3"),
-        ("train/supervised/real/video_0001_y.mp4", "2 files in train/supervised/real, got 1"),
-        ("train/unsupervised/video_0001_x.mp4", "3 files in train/unsupervised, got 2"),
-    ],
-)
-def test_missing_file_is_an_error(unpack, tmp_path, lost, words):
-    members = {name: content for name, content in TRAIN.items() if name != lost}
-    folder = str(tmp_path / "data/train")
-    with pytest.raises(DownloadError, match=rf"{words}.*{TRAIN_BYTES} bytes in all, got.*{folder}"):
-        unpack(pack(members))
-    assert list_names(tmp_path / "data") == ["train.tar.gz"]
-
-
-def test_wrong_bytes_alone_are_an_error_and_null_leaves_them_unchecked(unpack):
-    wrong = Counts(FILES, TRAIN_BYTES + 1)
-    with pytest.raises(DownloadError, match=f"^expected {TRAIN_BYTES + 1} bytes.*{TRAIN_BYTES} "):
-        unpack(GOOD, wrong)
-    assert unpack(GOOD, Counts(FILES, None)).size_bytes == TRAIN_BYTES
-
-
-def test_interrupt_while_unpacking_leaves_the_archive_alone(unpack, tmp_path, monkeypatch):
-    def interrupt(*_):
-        assert (tmp_path / "data/.train.part/train/supervised").is_dir()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("vqe.downloading.archive.count_files", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        unpack(GOOD)
-    assert list_names(tmp_path / "data") == ["train.tar.gz"]
-
-
-def test_what_a_killed_run_left_is_cleared(unpack, tmp_path):
-    (tmp_path / "data/.train.part/train").mkdir(parents=True)
-    (tmp_path / "data/.train.part/train/old").write_text("old")
-    unpack(GOOD)
-    assert not list((tmp_path / "data").rglob("old"))
-
-
-# the whole download
-
-
-@pytest.fixture
-def site(server):
+def site():
     """A server with everything, small."""
-    server.files = {
-        "train.tar.gz": GOOD,
-        "test.tar.gz": pack(TEST),
-        "VQA.ckpt": b"v" * 50,
-        "DOVER.pth": b"d" * 60,
-        "v0.5.0/DOVER-Mobile.pth": b"e" * 70,
-    }
-    return server
+    with run_server() as server:
+        server.files = {
+            "train.tar.gz": GOOD,
+            "test.tar.gz": pack(TEST),
+            "VQA.ckpt": b"v" * 50,
+            "DOVER.pth": b"d" * 60,
+            "v0.5.0/DOVER-Mobile.pth": b"e" * 70,
+        }
+        yield server
 
 
 def make_overrides(site):
@@ -609,14 +217,6 @@ def test_commas_between_parts_reach_hydra_as_a_list():
     assert quote_parts(given) == ["parts=[train,test]", "parts=[test]", "parts=[test]", *given[3:]]
 
 
-@pytest.mark.parametrize(
-    "options", [{"retries": -1}, {"backoff_seconds": "x"}, {"timeout_seconds": 0}]
-)
-def test_impatience_is_an_error(options):
-    with pytest.raises(ValueError, match=next(iter(options))):
-        Patience(**options)
-
-
 def make_command(site, tmp_path, *overrides):
     return [
         *(sys.executable, "download.py", f"data.source_dir='{tmp_path / 'my data'}'"),
@@ -664,3 +264,27 @@ def test_interrupt_leaves_a_part_that_the_next_run_goes_on_with(site, tmp_path):
     run_command(command, REPOSITORY / "vqe")
     assert (part.parent / "VQA.ckpt").read_bytes() == BODY
     assert site.gets("VQA.ckpt")[0][2].startswith("bytes=")
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from vqe.downloading.lock import hold_folder
+
+with hold_folder(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_second_download_into_a_folder_is_refused_until_the_first_is_gone(run, site, tmp_path):
+    (tmp_path / "data").mkdir()
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "data")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(DownloadError, match=rf"running into this folder \({tmp_path}/data\)"):
+            run()
+        assert site.seen == []
+        assert list_names(tmp_path / "data") == []
+        other.kill()
+    assert len(run()) == 5

@@ -1,5 +1,6 @@
 """Every command of the README runs as it stands, on a small data folder with real videos."""
 
+import json
 import re
 import shlex
 import sys
@@ -39,7 +40,9 @@ SHORT = {
     ),
     "score_videos.py": ("every=1000", "device=cpu"),
     "synthesize.py": ("clips.max_size=[48,64]", "clips.per_source=2", "data.jobs=1"),
+    "train_vqa.py": ("samples=4", "held_out_samples=8", "side=32", "trainer=cpu"),
 }
+STAGE_2_SHORT = ("crop=[32,32]", "dataset.clip_length=2")
 # one clip instead of three: the weights are random anyway
 DOVER_SHORT = (
     "dataloader.batch_size=1",
@@ -84,8 +87,7 @@ def places(tmp_path_factory):
     write_clean(root / "clean")
     (root / "results").mkdir()
     folders = {name: root / name for name in ("data", "outputs", "results", "clean", "own")}
-    with run_server() as server, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("no_proxy", "127.0.0.1")
+    with run_server() as server:
         serve(server, data)
         yield folders | {"url": server.url}
 
@@ -112,7 +114,7 @@ def serve(server, data: Path) -> None:
 
 
 def newest_run(outputs: Path) -> Path:
-    runs = outputs.glob("vqe/*/results/metrics_unsupervised.csv")
+    runs = outputs.glob("*/*/results/metrics_unsupervised.csv")
     return max(runs, key=lambda p: p.stat().st_mtime).parents[1]
 
 
@@ -132,11 +134,13 @@ def fill_in(command: str, places: dict[str, Path]) -> list[str]:
     if "DOVER.pth" in command:
         words.append("model_dover.num_clips=1")
         words += DOVER_SHORT if script == "train_vqe.py" else ()
+    if "stage2" in command:
+        words += STAGE_2_SHORT
     if script == "download.py":  # into a folder of its own
         folder = str(places["outputs"] / "data")
         words = [word.replace(str(places["data"]), folder) for word in words]
         words += [f"base_url={places['url']}", f"dover_url={places['url']}"]
-    return [sys.executable, *words[1:]]
+    return words[1:]
 
 
 def run(command: str, places: dict[str, Path]) -> None:
@@ -144,13 +148,40 @@ def run(command: str, places: dict[str, Path]) -> None:
     if command.startswith("cd "):
         into, command = command.removeprefix("cd ").split(" && ")
         folder = REPOSITORY / into
-    run_command(fill_in(command, places), folder)
+    run_command([sys.executable, *fill_in(command, places)], folder)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith(("python", "cd "))])
 def test_command_runs(command, places):  # in the README's order: later ones need a run
     run(command, places)
+
+
+@pytest.mark.slow
+def test_builder_s_benchmark_names_its_figures(places):  # as the commands above left them
+    result = json.loads((places["results"] / "dataset_builder.json").read_text())
+    assert result["machine"]["cores"] >= 1
+    assert result["extract_left_out"] == []
+    assert result["extract_frames"] == 16
+    assert result["rows"] == 2000
+    assert min(result[f"{name}_ratio"] for name in ("extract", "csv")) > 0
+    assert result["rows_seconds"] > 0
+    assert 50 < result["rows_peak_mb"] < 2000
+    assert result["rows_4m_seconds"] is None  # 2000 rows say nothing of 4 million
+
+
+@pytest.mark.slow
+def test_loading_benchmark_measures_every_case(places):
+    found = json.loads((places["results"] / "loading.json").read_text())
+    pairs = {("jpg", "random"), ("png", "random"), ("video", "sequential"), ("video", "random")}
+    cases = {(*pair, workers) for pair in pairs for workers in (0, 1, 2)}
+    assert {(c["source"], c["order"], c["workers"]) for c in found["cases"]} == cases
+    for case in found["cases"]:
+        assert case["frames_per_second"] > 0
+        ratio = case["decoder_frames_per_second"] / case["frames_per_second"]
+        expected = (ratio - 1) * 100
+        assert abs(case["overhead_percent"] - expected) < 1 + 0.05 * abs(expected)
+    assert found["disk_bytes"]["png"] > found["disk_bytes"]["video"] > 0
 
 
 def test_no_command_is_left_out():

@@ -1,4 +1,4 @@
-"""Real footage -> data folder -> trained network -> enhanced videos, CSVs and score: the demo."""
+"""Real footage -> data folder -> trained network -> enhanced videos and their gain: the demo."""
 
 import argparse
 import logging
@@ -12,9 +12,26 @@ import pandas as pd
 
 from vqe.config import REPOSITORY
 from vqe.demo_footage import build_demo_data, fetch_footage
-from vqe.schema import SUPERVISED_CSV, UNSUPERVISED_CSV
+from vqe.schema import (
+    SCORE_OF_COLUMN,
+    SUPERVISED_CSV,
+    UNSUPERVISED_CSV,
+    leaderboard_score,
+)
 
 PACKAGE = REPOSITORY / "vqe"
+INPUT = (  # the network that changes nothing, through the same test
+    "model_vqe=identity",
+    "callbacks.render_videos=null",
+    "callbacks.before_after=null",
+    "callbacks.split_screen=null",
+    "trainer.limit_val_batches=0",
+    "export_onnx=false",
+    "logger=none",
+)
+CRITIC = """p: how likely the critic finds the enhanced frame better than the input; 0.5: alike.
+The critic is this project's own stand-in (model_vqa=standin), not the challenge's: its p and the
+score compare networks with each other, here alone, and with no leaderboard."""
 
 
 def run_demo(out: Path, footage: Path | None, overrides: list[str]) -> None:
@@ -29,21 +46,59 @@ def run_demo(out: Path, footage: Path | None, overrides: list[str]) -> None:
         subprocess.CalledProcessError: a step failed.
     """
     started = time.monotonic()
-    data, run = out / "data", out / "run"
+    data, run, plain = out / "data", out / "run", out / "input"
     build_demo_data(footage or fetch_footage(out / "footage"), data)
     _run(PACKAGE, "dataset_builder.py", "--config-name", "data/demo", _set("data.source_dir", data))
     train = ["train_vqe.py", "--config-name=vqe", "experiment=demo", _set("dataset.path", data)]
     _run(PACKAGE, *train, _set("hydra.run.dir", run), *overrides)
+    _run(PACKAGE, *train, _set("hydra.run.dir", plain), *change_nothing(overrides))
     results = run / "results"
     counts = [len(pd.read_csv(results / name)) for name in (SUPERVISED_CSV, UNSUPERVISED_CSV)]
     options = ["--supervised", str(counts[0]), "--unsupervised", str(counts[1])]
     _run(REPOSITORY, "codalab_scoring/score.py", "--results", str(results), *options)
+    print(f"\n{format_gain(read_means(plain / 'results'), read_means(results))}\n{CRITIC}\n")
+    print(f"before and after  {run / 'before_after_test.png'}")
+    print(f"split screen      {run / 'split_screen'}")
     print(f"enhanced videos   {run / 'videos'}")
     print(f"metric CSVs       {results}")
-    print(f"before and after  {run / 'before_after_test.png'}")
     print(f"network           {run / 'network.onnx'}")
     print(f"took              {time.monotonic() - started:.0f} s")
-    print("The critics of this demo are untrained: the score shows that the chain works, no more.")
+
+
+def change_nothing(overrides: list[str]) -> list[str]:
+    """Return overrides that test the unchanged input as these test the network."""
+    taken = {override.partition("=")[0] for override in INPUT}
+    keys = [override.partition("=")[0].lstrip("+~") for override in overrides]
+    kept = [
+        override
+        for key, override in zip(keys, overrides, strict=True)
+        if key not in taken and key.split(".")[0] != "model_vqe"
+    ]
+    return [*kept, *INPUT]
+
+
+def read_means(results: Path) -> dict[str, float]:
+    """Read the metric CSVs of a test: `rmse`, `p`, `a1`..`a11` as means over videos, `score`.
+
+    Raises:
+        FileNotFoundError: a CSV is missing.
+    """
+    rmse = pd.read_csv(results / SUPERVISED_CSV)["rmse"].mean()
+    scores = pd.read_csv(results / UNSUPERVISED_CSV).rename(columns=SCORE_OF_COLUMN)
+    means = scores[list(SCORE_OF_COLUMN.values())].mean().to_dict()
+    return means | {"rmse": rmse, "score": leaderboard_score(means, rmse)}
+
+
+def format_gain(before: dict[str, float], after: dict[str, float]) -> str:
+    """Lay out what `read_means` gives for input and enhanced videos as a table."""
+    rows = {
+        "RMSE (challenge range)": "rmse",
+        "critic's p": "p",
+        "score": "score",
+    }
+    lines = [f"{'on held-out clips':24}{'before':>9}{'after':>9}"]
+    lines += [f"{name:24}{before[key]:9.3f}{after[key]:9.3f}" for name, key in rows.items()]
+    return "\n".join([*lines, f"RMSE after / before     {after['rmse'] / before['rmse']:18.2f}"])
 
 
 def _set(key: str, value: Path) -> str:

@@ -18,6 +18,7 @@ import vqe.config  # noqa: F401  (the configs need its resolver)
 from vqe.downloading.archive import read_unpacked_bytes, unpack_archive
 from vqe.downloading.connection import DownloadError, Patience
 from vqe.downloading.fetch import fetch_file, is_fetched, probe_file
+from vqe.downloading.lock import hold_folder
 from vqe.downloading.sidecar import count_bytes, get_part, get_sidecar
 from vqe.downloading.space import Need, check_space
 from vqe.downloading.verify import Counts, check_counts, count_files
@@ -70,19 +71,20 @@ def download(
         The files and folders that are new.
 
     Raises:
-        DownloadError: something failed, and the message names all of it; or the disk has too
-            little space, and nothing was begun.
+        DownloadError: something failed, and the message names all of it; or nothing was begun:
+            the disk has too little space, or another download into the folder is running.
         ValueError: a part has no such name.
     """
     source_dir, patience = Path(source_dir).absolute(), patience or Patience()
     items = _list_items(_split_parts(parts, [*archives, WEIGHTS]), source_dir, archives, weights)
     source_dir.mkdir(parents=True, exist_ok=True)
     failures: dict[Item, str] = {}
-    needs = _try_each(items, lambda item: _plan(item, patience, keep_archives), failures)
-    needs = {item: need for item, need in needs.items() if need}
-    if needs:
-        check_space(source_dir, needs.values())
-    made = _try_each(needs, lambda item: _make(item, patience, keep_archives), failures)
+    with hold_folder(source_dir):
+        needs = _try_each(items, lambda item: _plan(item, patience, keep_archives), failures)
+        needs = {item: need for item, need in needs.items() if need}
+        if needs:
+            check_space(source_dir, needs.values())
+        made = _try_each(needs, lambda item: _make(item, patience, keep_archives), failures)
     if failures:
         listing = "\n".join(f"  {item.path.name}: {words}" for item, words in failures.items())
         raise DownloadError(

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 import vqe.config  # noqa: F401  (the configs need its resolver)
 from vqe.building.layout import BadFile
+from vqe.building.workers import open_backend
 from vqe.csv_file import write_csv
 from vqe.synthesis import Ranges
 from vqe.synthesis.plan import Clips, Layout, plan_videos
@@ -56,6 +57,7 @@ def synthesize(
     on_error: str = "raise",
     jobs: int = -1,
     backend: str = "loky",
+    dask_address: str | None = None,
 ) -> SynthesisReport:
     """Make pairs from every source and write synthesis.csv and a contact sheet.
 
@@ -70,22 +72,26 @@ def synthesize(
         on_error: "raise" finishes, then raises if a source is bad; "skip" warns. Both list the
             sources in synthesis_errors.csv and make the videos of all others.
         jobs: videos at a time, -1 for one per core.
-        backend: joblib's backend.
+        backend: joblib's backend; "dask" needs `dask_address`.
+        dask_address: of a dask scheduler whose workers see `source` and `source_dir` under the
+            same paths.
 
     Raises:
         FileNotFoundError: there is no source.
         ValueError: an argument is out of range, or the data folder has videos of other settings.
         SynthesisError: sources are bad and `on_error` is "raise", or nothing could be made.
+        RuntimeError: dask.distributed is not installed, or there is no scheduler.
     """
     if on_error not in ("raise", "skip"):
         raise ValueError(f"expected data.on_error raise or skip, got {on_error!r}")
     source, source_dir = Path(source).absolute(), Path(source_dir).absolute()
     files = find_sources(source, source_dir)
-    totals, bad = _measure_sources(files, jobs, backend)
+    parallel = {"jobs": jobs, "backend": backend, "dask_address": dask_address}
+    with open_backend(**parallel):
+        totals, bad = _measure_sources(files)
     root = source if source.is_dir() else source.parent
     options = {"layout": layout, "clips": clips, "ranges": ranges, "seed": seed}
     plans = plan_videos(totals, root, Record(source_dir), **options)
-    parallel = {"jobs": jobs, "backend": backend}
     made, unreadable = make_videos(plans, source_dir, max_size=clips.max_size, **parallel)
     bad += unreadable
     report = SynthesisReport(
@@ -105,11 +111,9 @@ def synthesize(
     return report
 
 
-def _measure_sources(
-    files: list[Path], jobs: int, backend: str
-) -> tuple[dict[Path, int | None], list[BadFile]]:
+def _measure_sources(files: list[Path]) -> tuple[dict[Path, int | None], list[BadFile]]:
     """Return each usable source's number of frames (None for a picture), and the others."""
-    parallel = joblib.Parallel(n_jobs=jobs, backend=backend, return_as="generator")
+    parallel = joblib.Parallel(return_as="generator")
     results = parallel(joblib.delayed(_measure_source)(file) for file in files)
     totals, bad = {}, []
     for file, result in zip(

@@ -42,7 +42,7 @@ def prepare_videos(
         (slow if _is_to_extract(video, options) else quick).append(video)
     done = {}
     with (
-        _open_backend(backend, dask_address, jobs),
+        open_backend(backend, dask_address, jobs),
         tqdm(total=len(videos), desc="videos", unit="video") as progress,
     ):
         # seconds or minutes a video, and milliseconds: one batch size cannot suit both
@@ -59,8 +59,13 @@ def _is_to_extract(video: SourceVideo, options: FrameOptions) -> bool:
 
 
 @contextmanager
-def _open_backend(backend: str, dask_address: str | None, jobs: int) -> Iterator[None]:
-    """Let joblib run on `backend`."""
+def open_backend(backend: str, dask_address: str | None, jobs: int) -> Iterator[None]:
+    """Let joblib run on `backend`, a dask cluster's at `dask_address` for "dask".
+
+    Raises:
+        ValueError: `backend` is unknown, or does not fit `dask_address`.
+        RuntimeError: dask.distributed is not installed, or there is no scheduler.
+    """
     if (backend == "dask") != (dask_address is not None):
         raise ValueError(
             "expected data.backend=dask together with data.dask_address=tcp://<host>:<port>, "

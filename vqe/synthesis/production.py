@@ -9,6 +9,7 @@ import joblib
 from tqdm import tqdm
 
 from vqe.building.layout import BadFile
+from vqe.building.workers import open_backend
 from vqe.synthesis.degradation import Degrader
 from vqe.synthesis.plan import VideoPlan
 from vqe.synthesis.record import Place, Record
@@ -36,6 +37,7 @@ def make_videos(
     max_size: Sequence[int],
     jobs: int = -1,
     backend: str = "loky",
+    dask_address: str | None = None,
 ) -> tuple[int, list[BadFile]]:
     """Make the videos that are not there yet.
 
@@ -45,6 +47,7 @@ def make_videos(
         max_size: height and width that frames are shrunk to fit into.
         jobs: videos at a time, -1 for one per core.
         backend: joblib's backend.
+        dask_address: of the scheduler, for backend "dask" only.
 
     Returns:
         How many were made now, and the bad sources, each once.
@@ -57,16 +60,17 @@ def make_videos(
     record.save()  # the places are taken from now on, whatever happens
     places = [(plan.subset, plan.video_id) for plan in todo]
     bad: dict[Path, BadFile] = {}
-    parallel = joblib.Parallel(n_jobs=jobs, backend=backend, return_as="generator_unordered")
     calls = (joblib.delayed(make_video)(plan, source_dir, tuple(max_size)) for plan in todo)
     try:
-        for made in tqdm(parallel(calls), total=len(todo), desc="videos", unit="video"):
-            if made.bad is None:
-                record.set_made(made.place, made.frames, made.h264_kbps)
-            else:
-                bad.setdefault(made.bad.path, made.bad)
-                record.drop([made.place])
-                log.warning("%s: %s", made.bad.path, made.bad.reason)
+        with open_backend(backend, dask_address, jobs):
+            results = joblib.Parallel(return_as="generator_unordered")(calls)
+            for made in tqdm(results, total=len(todo), desc="videos", unit="video"):
+                if made.bad is None:
+                    record.set_made(made.place, made.frames, made.h264_kbps)
+                else:
+                    bad.setdefault(made.bad.path, made.bad)
+                    record.drop([made.place])
+                    log.warning("%s: %s", made.bad.path, made.bad.reason)
     finally:
         for place in places:
             remove_parts(source_dir, place)

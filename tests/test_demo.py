@@ -122,7 +122,12 @@ def input_rmse(data):
 @pytest.mark.slow
 def test_demo_prints_what_the_network_gains_and_where_everything_lies(footage, tmp_path):
     command = [sys.executable, "-m", "vqe.demo", "--footage", str(footage), "--out", str(tmp_path)]
-    short = ("trainer.max_epochs=1", "trainer.check_val_every_n_epoch=1", "dataset.size=[48,64]")
+    short = (
+        "trainer.max_epochs=1",
+        "trainer.check_val_every_n_epoch=1",
+        "dataset.size=[48,64]",
+        "crop=[40,48]",
+    )
     printed = run_command([*command, *short, "trainer.limit_train_batches=1"], REPOSITORY)
     for words in ("score", "enhanced videos", "metric CSVs", "before and after", "split screen"):
         assert words in printed

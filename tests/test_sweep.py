@@ -31,7 +31,11 @@ def test_sweep_over_the_demo_s_recipe_finds_the_lowest_error(data_folder, tmp_pa
         *(f"dataset.path='{data_folder}'", f"hydra.sweep.dir='{tmp_path}'"),
         *("hydra.sweeper.n_trials=2", "optimizer.lr=interval(1e-3, 1e-1)"),
         *("trainer.max_epochs=1", "trainer.check_val_every_n_epoch=1"),
-        *("trainer.limit_train_batches=4", "scheduler=none"),  # else both render the identity
+        *(
+            "crop=[40,40]",
+            "trainer.limit_train_batches=4",
+            "scheduler=none",
+        ),  # else both render the identity
     ]
     run_command(command, REPOSITORY / "vqe")
     found = OmegaConf.load(tmp_path / "optimization_results.yaml")

@@ -242,6 +242,11 @@ def test_command_ends_with_what_failed(site, tmp_path):
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def hear_interrupts() -> None:
+    """Undo what a shell does to jobs in the background, which pass it on: they hear no Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupt_leaves_a_part_that_the_next_run_goes_on_with(site, tmp_path):
     site.files["VQA.ckpt"] = BODY
     site.faults["VQA.ckpt"] = [Stall(1_000_000, seconds=30)]
@@ -250,6 +255,7 @@ def test_interrupt_leaves_a_part_that_the_next_run_goes_on_with(site, tmp_path):
         command,
         **{"cwd": REPOSITORY / "vqe", "env": os.environ | {"OMP_NUM_THREADS": "1"}},
         **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True},
+        preexec_fn=hear_interrupts,
     )
     part = tmp_path / "my data/VQA.ckpt.part"
     while process.poll() is None and not (part.exists() and part.stat().st_size >= 900_000):

@@ -114,8 +114,9 @@ def serve(server, data: Path) -> None:
 
 
 def newest_run(outputs: Path) -> Path:
-    runs = outputs.glob("*/*/results/metrics_unsupervised.csv")
-    return max(runs, key=lambda p: p.stat().st_mtime).parents[1]
+    runs = [p.parents[1] for p in outputs.glob("*/*/results/metrics_unsupervised.csv")]
+    trained = [run for run in runs if (run / "checkpoints").is_dir()]
+    return max(trained, key=lambda run: run.stat().st_mtime)
 
 
 def fill_in(command: str, places: dict[str, Path]) -> list[str]:
@@ -134,7 +135,7 @@ def fill_in(command: str, places: dict[str, Path]) -> list[str]:
     if "DOVER.pth" in command:
         words.append("model_dover.num_clips=1")
         words += DOVER_SHORT if script == "train_vqe.py" else ()
-    if "stage2" in command:
+    if "experiment=stage2" in command:
         words += STAGE_2_SHORT
     if script == "download.py":  # into a folder of its own
         folder = str(places["outputs"] / "data")

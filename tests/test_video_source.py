@@ -65,7 +65,7 @@ def test_evaluation_reads_each_video_in_one_go(folder, monkeypatch):
     for batch in VideoBatches(table, batch_size=2):
         for i in batch:
             dataset[i]
-    dataset.videos.close()
+    dataset.reader.videos.close()
     assert seeks == [1, 1, 1]
 
 

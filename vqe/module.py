@@ -16,6 +16,7 @@ from vqe.losses import Step, WeightedTerms
 from vqe.metrics import ValidationMetrics, rmse, squared_error
 from vqe.models.crop import Crop
 from vqe.pixels import dequantise, quantise
+from vqe.schedule import forget_lengths, schedule_steps
 from vqe.schema import SCORES
 
 log = logging.getLogger(__name__)
@@ -183,13 +184,7 @@ class VQEModule(LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         """Hand the network's parameters, and nothing else, to the optimizer."""
         optimizer = self.optimizer(self.network.parameters())
-        if self.scheduler is None:
-            return {"optimizer": optimizer}
-        scheduler = self.scheduler(optimizer, total_steps=self._total_steps())
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        return schedule_steps(optimizer, self.scheduler, self._total_steps)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store how to build the network again."""
@@ -197,9 +192,7 @@ class VQEModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let a schedule end where this run ends, which may be later than the run it goes on."""
-        for state in checkpoint.get("lr_schedulers", ()):
-            for length in ("total_steps", "_schedule_phases"):  # OneCycleLR's
-                state.pop(length, None)
+        forget_lengths(checkpoint)
 
 
 def _forgive_missing_critics(module: nn.Module, incompatible_keys: Any) -> None:

@@ -1,9 +1,36 @@
-"""Optimizer and number of steps -> a learning rate that warms up, then falls as a cosine."""
+"""Optimizer and number of steps -> how the learning rate goes, and goes on in a longer run."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+
+def schedule_steps(
+    optimizer: Optimizer,
+    scheduler: Callable[..., LRScheduler] | None,
+    count_steps: Callable[[], int],
+) -> dict[str, Any]:
+    """Return what Lightning's `configure_optimizers` returns, stepped after each optimizer step.
+
+    Args:
+        optimizer: of the training.
+        scheduler: called with the optimizer and `total_steps`; None keeps the learning rate.
+        count_steps: returns the steps of the whole training; not asked without a scheduler.
+    """
+    if scheduler is None:
+        return {"optimizer": optimizer}
+    built = scheduler(optimizer, total_steps=count_steps())
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": built, "interval": "step"}}
+
+
+def forget_lengths(checkpoint: dict[str, Any]) -> None:
+    """Let a checkpoint's schedules end where the new run ends, which may be later."""
+    for state in checkpoint.get("lr_schedulers", ()):
+        for length in ("total_steps", "_schedule_phases"):  # OneCycleLR's
+            state.pop(length, None)
 
 
 def warmup_cosine(

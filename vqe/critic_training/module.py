@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vqe.critics import UNetLite
 from vqe.critics.unetlite import SqueezeExcite
 from vqe.pixels import dequantise, to_challenge_range
+from vqe.schedule import forget_lengths, schedule_steps
 
 
 class CriticModule(LightningModule):
@@ -77,20 +78,13 @@ class CriticModule(LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         """Hand the network's parameters to the optimizer."""
         optimizer = self.optimizer(self.network.parameters())
-        if self.scheduler is None:
-            return {"optimizer": optimizer}
-        steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = self.scheduler(optimizer, total_steps=steps)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        return schedule_steps(
+            optimizer, self.scheduler, lambda: int(self.trainer.estimated_stepping_batches)
+        )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let a schedule end where this run ends, which may be later than the run it goes on."""
-        for state in checkpoint.get("lr_schedulers", ()):
-            for length in ("total_steps", "_schedule_phases"):  # OneCycleLR's
-                state.pop(length, None)
+        forget_lengths(checkpoint)
 
 
 def known_mse(predicted: Tensor, target: Tensor) -> Tensor:

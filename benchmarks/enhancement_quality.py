@@ -15,7 +15,7 @@ from torchmetrics.functional.image import (
 from vqe.critics.pair import FrozenCritics
 from vqe.enhancement import VideoPass
 from vqe.metrics import rmse
-from vqe.pixels import bgr_hwc_u8, dequantise, quantise, rgb_chw_u8
+from vqe.pixels import LUMA_BT601, bgr_hwc_u8, dequantise, quantise, rgb_chw_u8
 from vqe.schema import SCORES, P
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "baseline"))
@@ -23,7 +23,6 @@ from enhance_opencv import OpenCVEnhancer
 
 QUALITY = ("rmse", "psnr", "ssim", "flicker", "critic_p")
 BATCH = 4  # frames at a time
-LUMA_RGB = (0.299, 0.587, 0.114)  # BT.601
 Enhance = Callable[[Tensor], Tensor]  # a video, uint8 RGB [T,3,H,W] -> the same
 
 
@@ -75,7 +74,7 @@ def measure_clip(clip: Clip, enhanced: Tensor, critics: FrozenCritics) -> dict[s
         structural_similarity_index_measure(a[None], b[None], data_range=1.0)
         for a, b in zip(result, y, strict=True)
     ]
-    luma = torch.tensor(LUMA_RGB)[:, None, None] * (result - y) * 255
+    luma = torch.tensor(LUMA_BT601)[:, None, None] * (result - y) * 255
     p = [
         critics(*pair, torch.zeros(len(pair[0]), dtype=torch.int64)).clamped[:, SCORES.index(P)]
         for pair in zip(x.split(BATCH), result.split(BATCH), strict=True)

@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from vqe.models.crop import Crop
-
-State = dict[str, torch.Tensor]
+from vqe.models.streaming import State
 
 
 def enhance(network: nn.Module, frames: torch.Tensor, crop: Crop | None = None) -> torch.Tensor:

@@ -5,6 +5,7 @@ import numpy as np
 import torch
 
 LEVELS = 255  # 8-bit
+LUMA_BT601 = (0.299, 0.587, 0.114)  # of red, green and blue, as 8-bit video has it
 CHALLENGE_CENTRE = 128  # the challenge works on BGR, (pixel - 128) / 128
 
 

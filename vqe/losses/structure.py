@@ -4,8 +4,7 @@ import torch
 
 from vqe.losses.step import LossTerm, Step
 from vqe.losses.windows import window_means
-
-LUMA_BT601 = (0.299, 0.587, 0.114)
+from vqe.pixels import LUMA_BT601
 
 
 class StructureAnchor(LossTerm):

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from vqe.models.colour_maps import place_pixels
 from vqe.models.crop import Crop
 from vqe.models.low_res import count_halvings, make_conv
+from vqe.pixels import LUMA_BT601
 
-LUMA_BT601 = (0.299, 0.587, 0.114)
 COEFFICIENTS = 12  # an affine map of three colours: 3 rows of (r, g, b, 1)
 GUIDE_WIDTH = 16
 GLOBAL_SIZE = 4  # the global path sees the low-resolution features as 4x4 cells

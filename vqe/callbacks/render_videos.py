@@ -9,7 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from vqe.callbacks.holdout import check_unique_ids, holdout_table
 from vqe.pixels import bgr_hwc_u8
 from vqe.schema import VIDEO_KEY
-from vqe.video import VideoWriter
+from vqe.video import VideoSequence
 
 log = logging.getLogger(__name__)
 
@@ -28,17 +28,13 @@ class RenderVideos(Callback):
 
     def __init__(self, folder: str, *, fps: int = 30, crf: int = 18) -> None:
         self.folder = Path(folder)
-        self.fps = fps
-        self.crf = crf
-        self._writer: VideoWriter | None = None
-        self._video: tuple[str, str] | None = None
-        self._written = 0
+        self.files = VideoSequence(fps=fps, crf=crf)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the folder and check that no two videos share a name."""
         check_unique_ids(holdout_table(trainer))
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._written = 0
+        self.files.written = 0
 
     def on_test_batch_end(
         self,
@@ -53,29 +49,16 @@ class RenderVideos(Callback):
         if outputs["rmse"] is not None:
             return
         video = tuple(holdout_table(trainer)[VIDEO_KEY].iloc[int(outputs["index"][0])])
-        if video != self._video:
-            self._close()
-            self._video = video
-            path = self.folder / f"{video[1]}.mp4"
-            self._writer = VideoWriter(path, fps=self.fps, crf=self.crf)
-        for frame in outputs["enhanced_u8"]:
-            self._writer.write(bgr_hwc_u8(frame))
+        frames = map(bgr_hwc_u8, outputs["enhanced_u8"])
+        self.files.write(self.folder / f"{video[1]}.mp4", frames)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Complete the last video."""
-        self._close()
-        log.info("wrote %d videos to %s", self._written, self.folder)
+        self.files.close()
+        log.info("wrote %d videos to %s", self.files.written, self.folder)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Leave no half-written video."""
-        if self._writer is not None:
-            self._writer.abort()
-        self._writer = self._video = None
-
-    def _close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._written += 1
-        self._writer = self._video = None
+        self.files.abort()

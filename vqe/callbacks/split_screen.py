@@ -10,7 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from vqe.callbacks.holdout import holdout_table
 from vqe.pixels import bgr_hwc_u8, quantise
 from vqe.schema import VIDEO_KEY
-from vqe.video import VideoWriter
+from vqe.video import VideoSequence
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +38,13 @@ class SplitScreen(Callback):
         self.folder = Path(folder)
         self.videos = videos
         self.line = line
-        self.fps = fps
-        self.crf = crf
-        self._writer: VideoWriter | None = None
-        self._video: tuple[str, str] | None = None
-        self._seen = 0
+        self.files = VideoSequence(fps=fps, crf=crf)
+        self._seen: set[tuple[str, str]] = set()
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Make the folder and start counting."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._video, self._seen = None, 0
+        self.files.written, self._seen = 0, set()
 
     def on_test_batch_end(
         self,
@@ -60,33 +57,21 @@ class SplitScreen(Callback):
     ) -> None:
         """Append the frames of a batch, if its video is one of the first."""
         video = tuple(holdout_table(trainer)[VIDEO_KEY].iloc[int(outputs["index"][0])])
-        if video != self._video:
-            self._close()
-            self._video, self._seen = video, self._seen + 1
-            if self._seen <= self.videos:
-                path = self.folder / f"{'_'.join(video)}.mp4"
-                self._writer = VideoWriter(path, fps=self.fps, crf=self.crf)
-        if self._writer is not None:
-            for frame in split(quantise(batch["x"]), outputs["enhanced_u8"], self.line):
-                self._writer.write(bgr_hwc_u8(frame))
+        self._seen.add(video)
+        if len(self._seen) <= self.videos:
+            halves = split(quantise(batch["x"]), outputs["enhanced_u8"], self.line)
+            self.files.write(self.folder / f"{'_'.join(video)}.mp4", map(bgr_hwc_u8, halves))
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Complete the last video."""
-        self._close()
-        log.info("wrote %d videos to %s", min(self._seen, self.videos), self.folder)
+        self.files.close()
+        log.info("wrote %d videos to %s", self.files.written, self.folder)
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """Leave no half-written video."""
-        if self._writer is not None:
-            self._writer.abort()
-        self._writer = None
-
-    def _close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        self._writer = None
+        self.files.abort()
 
 
 def split(left_bchw: torch.Tensor, right_bchw: torch.Tensor, line: int) -> torch.Tensor:

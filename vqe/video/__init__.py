@@ -2,6 +2,7 @@
 
 from vqe.video.random_access import OpenVideos, VideoFrames
 from vqe.video.reader import VideoInfo, iter_frames, probe_video
+from vqe.video.sequence import VideoSequence
 from vqe.video.source import VideoError
 from vqe.video.writer import VideoWriter
 
@@ -10,6 +11,7 @@ __all__ = [
     "VideoError",
     "VideoFrames",
     "VideoInfo",
+    "VideoSequence",
     "VideoWriter",
     "iter_frames",
     "probe_video",

@@ -8,13 +8,25 @@ TEST = ["imageio-ffmpeg>=0.5", "pytest>=8", "pytest-xdist>=3.8", "ruff>=0.6", *D
 SWEEP = ["hydra-optuna-sweeper>=1.3", "sqlalchemy<2", "alembic<1.17"]
 EXPORT = ["onnx>=1.16", "onnxruntime>=1.20", "onnxscript>=0.3"]
 
+COMMANDS = [
+    "vqe-build = vqe.dataset_builder:main",
+    "vqe-download = vqe.download:main",
+    "vqe-score = vqe.score_videos:main",
+    "vqe-synthesize = vqe.synthesize:main",
+    "vqe-test = vqe.test_vqe:main",
+    "vqe-train = vqe.train_vqe:main",
+    "vqe-train-vqa = vqe.train_vqa:main",
+]
+
 setup(
     name="vqe",
     version="0.1.0",
     description="Video quality enhancement for video conferencing",
     license="MIT",
     python_requires=">=3.10",
-    packages=find_packages(include=["vqe", "vqe.*"]),
+    packages=[*find_packages(include=["vqe", "vqe.*"]), "vqe.conf"],
+    package_dir={"vqe.conf": "conf"},
+    entry_points={"console_scripts": COMMANDS},
     install_requires=[
         "av>=17.1",
         "filelock>=3.10",
@@ -33,6 +45,10 @@ setup(
         "torchvision>=0.26",
         "tqdm>=4.66",
     ],
-    package_data={"vqe.critics": ["standin.safetensors"]},
+    package_data={
+        "vqe": ["py.typed"],
+        "vqe.conf": ["*.yaml", "*/*.yaml"],
+        "vqe.critics": ["standin.safetensors"],
+    },
     extras_require={"dask": DASK, "export": EXPORT, "sweep": SWEEP, "test": TEST + EXPORT + SWEEP},
 )

@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import torch
 
-from vqe.assembly import load_network
-from vqe.enhancement import VideoPass
+from vqe.models.enhancement import VideoPass
 from vqe.pixels import bgr_hwc_u8, dequantise, quantise, rgb_chw_u8
 from vqe.synthesis import Parameters, Span
 from vqe.synthesis.degradation import degrade_clip
+from vqe.training.checkpoints import load_network
 
 HEIGHT, WIDTH, FRAMES = 360, 640, 12
 FAULTS = {  # a dark room with warm light from one side, and a cheap sensor

@@ -34,7 +34,7 @@ import cv2
 import joblib
 import numpy as np
 
-from vqe.dataset_builder import build_dataset
+from vqe.building.build import build_dataset
 from vqe.video import VideoWriter
 
 CORES = joblib.cpu_count()
@@ -47,7 +47,7 @@ SUBTREES = (  # folder, sides, frames a video, share of the rows; as in the chal
 STAGE = """
 import json, resource, sys, time
 from joblib.externals.loky import get_reusable_executor
-from vqe.dataset_builder import build_dataset
+from vqe.building.build import build_dataset
 start = time.perf_counter()
 report = build_dataset(source_dir=sys.argv[1], video_fps=30, verify=sys.argv[2])
 seconds = time.perf_counter() - start

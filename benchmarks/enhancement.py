@@ -27,8 +27,8 @@ from enhancement_speed import SPEED, measure_speed
 from enhancement_training import Trainer, write_json
 from measuring import describe_machine
 
-from vqe.config import REPOSITORY
-from vqe.critics.pair import FrozenCritics
+from vqe.cli import REPOSITORY
+from vqe.critics.frozen_critics import FrozenCritics
 
 UNTRAINED = {"input": keep_input, "opencv": enhance_opencv}
 TRAINED = ("sample", "nano", "lut", "base", "recurrent")

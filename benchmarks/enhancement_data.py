@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from loading import QUICK, draw_frames
 
-from vqe.dataset_builder import build_dataset
-from vqe.demo_footage import MAX_SIZE, SEED, ZOOM, build_demo_data, demo_ranges, fetch_footage
+from vqe.building.build import build_dataset
+from vqe.demo.footage import MAX_SIZE, SEED, ZOOM, build_demo_data, demo_ranges, fetch_footage
 from vqe.pixels import rgb_chw_u8
 from vqe.synthesis.plan import Clips, Layout
-from vqe.synthesize import synthesize
+from vqe.synthesis.synthesize import synthesize
 
 HELD_OUT = "test/supervised/synthetic"
 CLEAN_FRAMES, CLEAN_CLIPS = 16, 2  # of each source of --clean

@@ -12,9 +12,9 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-from vqe.critics.pair import FrozenCritics
-from vqe.enhancement import VideoPass
-from vqe.metrics import rmse
+from vqe.critics.frozen_critics import FrozenCritics
+from vqe.losses.errors import rmse
+from vqe.models.enhancement import VideoPass
 from vqe.pixels import LUMA_BT601, bgr_hwc_u8, dequantise, quantise, rgb_chw_u8
 from vqe.schema import SCORES, P
 

@@ -10,8 +10,8 @@ import torch
 from measuring import time_in_turn
 from torch import nn
 
-from vqe.complexity import fold, measure_complexity
-from vqe.onnx_export import CHECK_SIZES, export_onnx
+from vqe.export.complexity import fold, measure_complexity
+from vqe.export.onnx import CHECK_SIZES, export_onnx
 
 SIZES = {"360p": (360, 640), "720p": (720, 1280)}
 SPEED = ("macs_g", *(f"{kind}_ms_{size}" for size in SIZES for kind in ("torch", "onnx")))

@@ -11,10 +11,11 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from vqe.assembly import build_critics, load_network
-from vqe.config import CONF_DIR
-from vqe.critics.pair import FrozenCritics
-from vqe.train_vqe import train
+from vqe.cli import CONF_DIR
+from vqe.critics.frozen_critics import FrozenCritics
+from vqe.training.assembly import build_critics
+from vqe.training.checkpoints import load_network
+from vqe.training.train import train
 
 CONFIGS = {"sample": "sample_conv"}  # of model_vqe, where it is called otherwise here
 # what differs from the demo's recipe: full-size convolutions cost more and want smaller steps,

@@ -12,12 +12,11 @@ import torch
 from golden_weights import golden_state, image
 from measuring import synchronise
 
-from vqe.critics import pair
-from vqe.critics.frozen import FrozenDOVER, FrozenVQA
-from vqe.critics.pair import FrozenCritics
+from vqe.critics import FrozenDOVER, FrozenVQA, pair
+from vqe.critics.frozen_critics import FrozenCritics
 from vqe.critics.score_cache import ScoreCache
-from vqe.csv_file import write_csv
 from vqe.data import LoaderOptions, VQEDataModule
+from vqe.files import write_csv
 from vqe.losses import Step, SupervisedMSE, VQALoss
 from vqe.models import BilateralGrid
 from vqe.schema import FRAME_COLUMNS

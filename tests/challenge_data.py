@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 from clips import draw_frame, make_clip
 
-from vqe.dataset_builder import build_dataset
+from vqe.building.build import build_dataset
 
 SYNTHETIC = Path("train/supervised/synthetic")
 REAL = Path("train/supervised/real")

@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-import vqe.config
+import vqe.cli
 from vqe.schema import FRAME_COLUMNS
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
@@ -126,7 +126,7 @@ TINY = (
 def compose_config(run: Path, *overrides: str, name: str = "vqe") -> DictConfig:
     """Compose a config as the entries do, writing into `run`."""
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(vqe.config.CONF_DIR), version_base="1.3"):
+    with initialize_config_dir(str(vqe.cli.CONF_DIR), version_base="1.3"):
         return compose(name, overrides=[f"paths.run='{run}'", f"paths.runs='{run}'", *overrides])
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from vqe.enhancement import enhance
 from vqe.models import Base, BilateralGrid, Identity, Lut, Nano, Recurrent, SampleConv
+from vqe.models.enhancement import enhance
 
 NETWORKS = [Identity, SampleConv, BilateralGrid, Nano, Lut, Base, Recurrent]
 TRAINABLE = NETWORKS[1:]

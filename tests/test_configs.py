@@ -7,9 +7,10 @@ from conftest import compose_config
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from vqe import assembly, losses
-from vqe.config import CONF_DIR
-from vqe.dataset_builder import build_dataset
+from vqe import losses
+from vqe.building.build import build_dataset
+from vqe.cli import CONF_DIR
+from vqe.training import assembly
 
 FILES = sorted(p.relative_to(CONF_DIR).with_suffix("") for p in CONF_DIR.rglob("*.yaml"))
 OPTIONS = [f for f in FILES if len(f.parts) > 1 and f.parts[0] not in ("data", "hydra")]

@@ -12,7 +12,7 @@ import torch
 from conftest import degrade, draw_frame, run_command
 from file_server import pack, run_server
 
-from vqe.config import REPOSITORY
+from vqe.cli import REPOSITORY
 from vqe.critics import DOVER, UNetLite
 from vqe.critics.weights import untrained_
 from vqe.video import VideoWriter

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import cv2
 
-from vqe.building.layout import BadFile, BadVideoError, SourceVideo
+from vqe.building.discovery import BadVideoError, SourceVideo
 from vqe.building.options import FrameOptions
+from vqe.files import BadFile
 from vqe.video import VideoError, iter_frames
 
 MARKER = "extraction.json"  # beside x/ and y/: what the frames were made from

@@ -5,9 +5,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from vqe.building.discovery import BadVideoError, SourceVideo, sort_key
 from vqe.building.extraction import ADVICE, Extraction, read_extraction
 from vqe.building.headers import read_size
-from vqe.building.layout import BadFile, BadVideoError, SourceVideo, sort_key
+from vqe.files import BadFile
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 Size = tuple[int, int]

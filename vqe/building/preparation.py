@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import repeat
 
+from vqe.building.discovery import BadVideoError, SourceVideo
 from vqe.building.extraction import check_pair, extract_video
 from vqe.building.frames import FrameList, Size, index_frames
 from vqe.building.grid import measure_clip
-from vqe.building.layout import BadFile, BadVideoError, SourceVideo
 from vqe.building.options import FrameOptions
+from vqe.files import BadFile
 from vqe.video import VideoError
 
 

@@ -1,18 +1,14 @@
 """Videos -> prepared videos, many at a time: in this machine's processes or on a dask cluster."""
 
-import importlib.util
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import joblib
 from tqdm import tqdm
 
-from vqe.building.layout import SourceVideo
+from vqe.building.discovery import SourceVideo
 from vqe.building.options import FrameOptions
 from vqe.building.preparation import PreparedVideo, prepare_video
+from vqe.parallel import open_backend
 
 LISTED_AT_ONCE = 32  # videos a task: listing one takes milliseconds, as handing out a task does
-ANSWER_SECONDS = 20
 
 
 def prepare_videos(
@@ -56,35 +52,3 @@ def prepare_videos(
 
 def _is_to_extract(video: SourceVideo, options: FrameOptions) -> bool:
     return options.source == "frames" and bool(video.clips) and not video.folder.exists()
-
-
-@contextmanager
-def open_backend(backend: str, dask_address: str | None, jobs: int) -> Iterator[None]:
-    """Let joblib run on `backend`, a dask cluster's at `dask_address` for "dask".
-
-    Raises:
-        ValueError: `backend` is unknown, or does not fit `dask_address`.
-        RuntimeError: dask.distributed is not installed, or there is no scheduler.
-    """
-    if (backend == "dask") != (dask_address is not None):
-        raise ValueError(
-            "expected data.backend=dask together with data.dask_address=tcp://<host>:<port>, "
-            f"got data.backend={backend} and data.dask_address={dask_address}"
-        )
-    if backend != "dask":
-        with joblib.parallel_config(backend, n_jobs=jobs):
-            yield
-        return
-    if importlib.util.find_spec("distributed") is None:
-        raise RuntimeError("data.backend=dask needs dask.distributed: pip install distributed")
-    from distributed import Client  # an optional dependency
-
-    try:
-        client = Client(dask_address, timeout=ANSWER_SECONDS, set_as_default=False)
-    except (OSError, ValueError) as e:  # ValueError: no address at all
-        raise RuntimeError(
-            f"expected a dask scheduler at data.dask_address={dask_address}, got {e}. "
-            "Start one with: dask scheduler"
-        ) from e
-    with client, joblib.parallel_config("dask", client=client, n_jobs=jobs):
-        yield

@@ -15,7 +15,7 @@ def export_critic(network: UNetLite, path: Path, about: str) -> None:
     Args:
         network: the critic, not folded.
         path: of the file.
-        about: what `vqe.critics.frozen.FrozenVQA` says of it in the log.
+        about: what `vqe.critics.FrozenVQA` says of it in the log.
     """
     state = {}
     for key, value in network.state_dict().items():

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from vqe.building.layout import VIDEO_SUFFIXES
+from vqe.layout import VIDEO_SUFFIXES
 from vqe.synthesis.degradation import FPS
 from vqe.synthesis.sources import (
     PICTURE_SUFFIXES,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vqe.critics import UNetLite
 from vqe.critics.unetlite import SqueezeExcite
 from vqe.pixels import dequantise, to_challenge_range
-from vqe.schedule import forget_lengths, schedule_steps
+from vqe.training.schedule import forget_lengths, schedule_steps
 
 
 class CriticModule(LightningModule):

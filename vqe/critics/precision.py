@@ -9,6 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from vqe.device import is_bf16_native
+
 
 class KeepFloat32:
     """Mix in before a module: casts to a smaller type move its weights and leave their type."""
@@ -53,13 +55,6 @@ class ChosenPrecision:
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
         super()._apply(fn, recurse)
         device = next(self.parameters()).device
-        if self.precision == "bf16" or (self.precision == "auto" and _is_bf16_native(device)):
+        if self.precision == "bf16" or (self.precision == "auto" and is_bf16_native(device)):
             super()._apply(lambda v: v.to(torch.bfloat16) if v.is_floating_point() else v)
         return self
-
-
-def _is_bf16_native(device: torch.device) -> bool:
-    if device.type == "cpu":  # some do; there it is a matter of choice
-        return False
-    supported = getattr(getattr(torch, device.type, None), "is_bf16_supported", None)
-    return supported is not None and supported(including_emulation=False)

@@ -33,6 +33,7 @@ SOURCES = {
 }
 PREFIX = "_model."  # of the tensors in VQA.ckpt
 SHOWN_KEYS = 10
+UNTRAINED = "untrained"  # in place of a file: seeded random weights
 # Metadata of the files that train_vqa.py writes.
 SIZES = "sizes"  # JSON: widths and depths of the UNetLite
 ABOUT = "about"  # what the critic is, for the log
@@ -67,6 +68,24 @@ def explain_source(checkpoint_name: str) -> str:
         f"{option}.weights=untrained, random weights whose scores mean nothing"
         + (", or model_dover=off" if option == "model_dover" else "")
     )
+
+
+def fill_critic(critic: nn.Module, weights: str | None, group: str) -> None:
+    """Fill a critic with a file's weights, or with random ones where that is asked for by name.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: no weights are named, or the file does not hold this critic.
+    """
+    if weights is None:
+        name = critic.checkpoint_name
+        raise ValueError(
+            f"expected {group}.weights to name {name}, got null. {explain_source(name)}"
+        )
+    if weights == UNTRAINED:
+        untrained_(critic)
+    else:
+        load_weights(critic, weights)
 
 
 def load_weights(module: nn.Module, source: str | Path | Mapping[str, Tensor]) -> nn.Module:

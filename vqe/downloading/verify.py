@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from vqe.building.layout import FOLDERS
 from vqe.downloading.connection import DownloadError
+from vqe.layout import FOLDERS
 from vqe.schema import VIDEO_FILE, VIDEO_FOLDER
 
 

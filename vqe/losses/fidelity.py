@@ -5,9 +5,9 @@ They look at the frames with a target alone; without any they are zero, and so i
 
 import torch
 
+from vqe.losses.errors import squared_error
 from vqe.losses.step import LossTerm, Step
 from vqe.losses.windows import window_means
-from vqe.metrics import squared_error
 
 SSIM_K1, SSIM_K2 = 0.01, 0.03  # the paper's, for a range of 1
 ROUND_OFF = 1e-12  # keeps the gradient of a root finite at zero

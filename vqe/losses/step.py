@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from vqe.critics.frozen import Scores
+from vqe.critics.frozen_vqa import Scores
 
 
 @dataclass(frozen=True)

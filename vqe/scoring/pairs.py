@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqe.building.layout import VIDEO_SUFFIXES
+from vqe.layout import VIDEO_SUFFIXES
 from vqe.pixels import rgb_chw_u8
 from vqe.video import iter_frames
 

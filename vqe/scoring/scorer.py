@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from vqe.critics.dover.clips import CLIP_LENGTH
 from vqe.data.dataset import frame_seed
+from vqe.device import choose_device
 from vqe.pixels import dequantise, to_challenge_range
 from vqe.schema import SCORES
 from vqe.scoring.pairs import FrameGroup, read_groups
@@ -132,18 +133,3 @@ class VideoScorer:
 
 def _to_vqa_range(frames_u8: Tensor) -> Tensor:
     return to_challenge_range(dequantise(frames_u8))
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device of a name such as cpu; `auto` is the GPU if there is one.
-
-    Raises:
-        ValueError: there is no such device.
-    """
-    found = torch.accelerator.current_accelerator(check_available=True)
-    there = ["cpu"] + ([found.type] if found else [])
-    if name == "auto":
-        return torch.device(there[-1])
-    if name.partition(":")[0] not in there:
-        raise ValueError(f"expected device to be one of auto, {', '.join(there)}, got {name!r}")
-    return torch.device(name)

@@ -8,8 +8,8 @@ from pathlib import Path
 import joblib
 from tqdm import tqdm
 
-from vqe.building.layout import BadFile
-from vqe.building.workers import open_backend
+from vqe.files import BadFile
+from vqe.parallel import open_backend
 from vqe.synthesis.degradation import Degrader
 from vqe.synthesis.plan import VideoPlan
 from vqe.synthesis.record import Place, Record

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from vqe.building.layout import FOLDERS
-from vqe.csv_file import write_csv
+from vqe.files import write_csv
+from vqe.layout import FOLDERS
 
 FILE = "synthesis.csv"
 MADE = ("frames", "h264_kbps")  # blank until a video is made; kbps also where there is no H.264

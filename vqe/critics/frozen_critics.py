@@ -1,0 +1,102 @@
+"""RGB [0,1] frames -> the twelve scores of both frozen critics, with a gradient through the VQA."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from vqe.critics.frozen_vqa import Scores
+from vqe.critics.score_cache import Recalled, ScoreCache
+from vqe.critics.score_keys import digest_frames, digest_weights, make_keys
+from vqe.pixels import dequantise, quantise, to_challenge_range
+
+
+class FrozenCritics(nn.Module):
+    """Both critics behind one call; always in eval, without trainable parameters, never saved.
+
+    Args:
+        vqa: compares two frames, given their DOVER scores.
+        dover: scores single frames.
+        cache: keeps what is computed of input frames, which is the same in every epoch and run.
+    """
+
+    def __init__(self, vqa: nn.Module, dover: nn.Module, cache: ScoreCache | None = None) -> None:
+        super().__init__()
+        self.vqa = vqa
+        self.dover = dover
+        self.cache = cache
+        self._weights: dict[str, str] = {}  # their digests, by kind
+        self.requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> "FrozenCritics":
+        """Stay in eval, whatever the mode asked for."""
+        return super().train(False)
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> nn.Module:
+        self._weights = {}  # a move may change the precision
+        return super()._apply(fn, recurse)
+
+    def state_dict(self, *args, destination=None, prefix="", keep_vars=False) -> dict:
+        """Return nothing to save: the weights have a file of their own."""
+        return {} if destination is None else destination
+
+    def forward(self, x: torch.Tensor, enhanced: torch.Tensor, seeds_b: torch.Tensor) -> Scores:
+        """Score enhanced frames against their inputs, each critic in its own precision.
+
+        Args:
+            x: input frames, RGB [0,1] [B,3,H,W].
+            enhanced: enhanced frames, the same shape; clamped here. The gradient reaches them
+                through the VQA; DOVER, which sees them rounded to 8 bits, is a constant.
+            seeds_b: int64 [B], each frame's identity (`vqe.data.dataset.frame_seed`).
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            x_u8, enhanced = quantise(x), enhanced.float().clamp(0, 1)
+            digests = digest_frames(x_u8) if self.cache is not None else []
+            d_x, d_enhanced = self._score(x_u8, quantise(enhanced), seeds_b, digests)
+            features_x = self._encode(x_u8, digests)
+            if self.cache is not None:
+                self.cache.flush()
+            return self.vqa.compare(features_x, to_challenge_range(enhanced), d_x, d_enhanced)
+
+    def report(self) -> None:
+        """Log what the cache was good for, if there is one."""
+        if self.cache is not None:
+            self.cache.report()
+
+    def _score(
+        self,
+        x_u8: torch.Tensor,
+        enhanced_u8: torch.Tensor,
+        seeds_b: torch.Tensor,
+        digests: list[bytes],
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the DOVER scores of both sides, each [B,1], from one pass."""
+        recalled = self._recall(self.dover, len(x_u8), digests, seeds_b)
+        new = recalled.missing
+        frames, seeds = torch.cat([x_u8[new], enhanced_u8]), torch.cat([seeds_b[new], seeds_b])
+        d_new, d_enhanced = self.dover(frames, seeds).split([len(new), len(x_u8)])
+        return recalled.complete(d_new), d_enhanced
+
+    def _encode(self, x_u8: torch.Tensor, digests: list[bytes]) -> torch.Tensor:
+        """Return the VQA's features of the input frames, [B,512]."""
+        recalled = self._recall(self.vqa, len(x_u8), digests)
+        if recalled.missing:
+            x = to_challenge_range(dequantise(x_u8[recalled.missing]))
+            return recalled.complete(self.vqa.encode(x))
+        return recalled.complete(torch.empty(0, self.vqa.kept.width, device=x_u8.device))
+
+    def _recall(
+        self,
+        critic: nn.Module,
+        count: int,
+        digests: list[bytes],
+        seeds_b: torch.Tensor | None = None,
+    ) -> Recalled:
+        kept = critic.kept
+        if self.cache is None or kept is None:
+            return Recalled([None] * count)
+        if kept.kind not in self._weights:
+            self._weights[kept.kind] = digest_weights(critic)
+        seeds = None if seeds_b is None else seeds_b.tolist()
+        return self.cache.recall(kept, make_keys(kept, self._weights[kept.kind], digests, seeds))

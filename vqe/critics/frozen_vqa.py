@@ -1,0 +1,99 @@
+"""Input and enhanced frames -> twelve scores: UNetLite frozen, with the options of its config."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from vqe.critics.precision import ChosenPrecision
+from vqe.critics.score_keys import Kept
+from vqe.critics.unetlite import UNetLite
+from vqe.critics.weights import fill_critic, read_own
+
+log = logging.getLogger(__name__)
+STANDIN = "standin"
+STANDIN_FILE = Path(__file__).with_name("standin.safetensors")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of B enhanced frames in the order of `vqe.schema.SCORES`.
+
+    Attributes:
+        clamped: [B,12], p in [0,1], a1..a11 in [-1,1]: what is reported.
+        before_clamps: [B,12], the same without the clamps' dead gradient: what is trained on.
+    """
+
+    clamped: torch.Tensor
+    before_clamps: torch.Tensor
+
+
+class FrozenVQA(ChosenPrecision, nn.Module):
+    """UNetLite on a pair of frames.
+
+    Args:
+        weights: checkpoint file; `standin`, the project's own small critic; or `untrained`. A file
+            that `train_vqa.py` wrote brings the critic's sizes along.
+        enhanced_first: whether the enhanced frame is the VQA's first input instead of its second.
+        precision: see `FrozenDOVER`; full by default, as bf16 moves these scores by up to 0.03.
+        compiled: see `FrozenDOVER`.
+    """
+
+    def __init__(
+        self,
+        weights: str | None = None,
+        *,
+        enhanced_first: bool = False,
+        precision: str = "fp32",
+        compiled: bool = False,
+    ) -> None:
+        super().__init__()
+        weights = str(STANDIN_FILE) if weights == STANDIN else weights
+        sizes, about = (read_own(weights) if weights else None) or ({}, None)
+        self.vqa = UNetLite(**sizes)
+        fill_critic(self.vqa, weights, "model_vqa")
+        if about is not None:
+            log.warning(
+                "the VQA is not the challenge's but one of train_vqa.py: %s. Its scores cannot be "
+                "compared with the challenge's",
+                about,
+            )
+        self.vqa.fold_batch_norm()
+        self.enhanced_first = enhanced_first
+        self._choose_precision(precision)
+        if compiled:
+            self.vqa.compile_levels()
+
+    @property
+    def kept(self) -> Kept:
+        """How the features of an input frame are kept."""
+        return Kept("vqa", width=self.vqa.aux_head[0].in_features - 1)
+
+    @torch.no_grad()
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Compute the features [B,C] of input frames in challenge range, as `compare` wants."""
+        return self.vqa.features(x)
+
+    def forward(
+        self, x: torch.Tensor, enhanced: torch.Tensor, d_x: torch.Tensor, d_enhanced: torch.Tensor
+    ) -> Scores:
+        """Compare challenge range frames [B,3,H,W], whose DOVER scores are [B,1]."""
+        return self.compare(self.encode(x), enhanced, d_x, d_enhanced)
+
+    def compare(
+        self,
+        features_x: torch.Tensor,
+        enhanced: torch.Tensor,
+        d_x: torch.Tensor,
+        d_enhanced: torch.Tensor,
+    ) -> Scores:
+        """Do what `forward` does, given the features of the input frames."""
+        pair = (features_x, self.vqa.features(enhanced), d_x, d_enhanced)
+        if self.enhanced_first:
+            pair = (pair[1], pair[0], d_enhanced, d_x)
+        p, a1, a2 = self.vqa.heads(*pair)
+        a = a1 if self.enhanced_first else a2
+        clamped = torch.cat([p.clamp(0, 1), a.clamp(-1, 1)], dim=1)
+        return Scores(clamped=clamped, before_clamps=torch.cat([p, a], dim=1))

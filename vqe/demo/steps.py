@@ -1,0 +1,129 @@
+"""Real footage -> data folder -> trained network -> enhanced videos and their gain: the demo."""
+
+import argparse
+import logging
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from vqe.cli import REPOSITORY
+from vqe.demo.footage import build_demo_data, fetch_footage
+from vqe.schema import (
+    SCORE_OF_COLUMN,
+    SUPERVISED_CSV,
+    UNSUPERVISED_CSV,
+    leaderboard_score,
+)
+
+PACKAGE = REPOSITORY / "vqe"
+INPUT = (  # the network that changes nothing, through the same test
+    "model_vqe=identity",
+    "callbacks.render_videos=null",
+    "callbacks.before_after=null",
+    "callbacks.split_screen=null",
+    "trainer.limit_val_batches=0",
+    "export_onnx=false",
+    "logger=none",
+)
+CRITIC = """p: how likely the critic finds the enhanced frame better than the input; 0.5: alike.
+The critic is this project's own stand-in (model_vqa=standin), not the challenge's: its p and the
+score compare networks with each other, here alone, and with no leaderboard."""
+
+
+def run_demo(out: Path, footage: Path | None, overrides: list[str]) -> None:
+    """Run every step as a user would type it.
+
+    Args:
+        out: everything is written below this folder.
+        footage: folder with the clips; None fetches them.
+        overrides: Hydra overrides for `train_vqe.py`.
+
+    Raises:
+        subprocess.CalledProcessError: a step failed.
+    """
+    started = time.monotonic()
+    data, run, plain = out / "data", out / "run", out / "input"
+    build_demo_data(footage or fetch_footage(out / "footage"), data)
+    _run(PACKAGE, "dataset_builder.py", "--config-name", "data/demo", _set("data.source_dir", data))
+    train = ["train_vqe.py", "--config-name=vqe", "experiment=demo", _set("dataset.path", data)]
+    _run(PACKAGE, *train, _set("hydra.run.dir", run), *overrides)
+    _run(PACKAGE, *train, _set("hydra.run.dir", plain), *change_nothing(overrides))
+    results = run / "results"
+    counts = [len(pd.read_csv(results / name)) for name in (SUPERVISED_CSV, UNSUPERVISED_CSV)]
+    options = ["--supervised", str(counts[0]), "--unsupervised", str(counts[1])]
+    _run(REPOSITORY, "codalab_scoring/score.py", "--results", str(results), *options)
+    print(f"\n{format_gain(read_means(plain / 'results'), read_means(results))}\n{CRITIC}\n")
+    print(f"before and after  {run / 'before_after_test.png'}")
+    print(f"split screen      {run / 'split_screen'}")
+    print(f"enhanced videos   {run / 'videos'}")
+    print(f"metric CSVs       {results}")
+    print(f"network           {run / 'network.onnx'}")
+    print(f"took              {time.monotonic() - started:.0f} s")
+
+
+def change_nothing(overrides: list[str]) -> list[str]:
+    """Return overrides that test the unchanged input as these test the network."""
+    taken = {override.partition("=")[0] for override in INPUT}
+    keys = [override.partition("=")[0].lstrip("+~") for override in overrides]
+    kept = [
+        override
+        for key, override in zip(keys, overrides, strict=True)
+        if key not in taken and key.split(".")[0] != "model_vqe"
+    ]
+    return [*kept, *INPUT]
+
+
+def read_means(results: Path) -> dict[str, float]:
+    """Read the metric CSVs of a test: `rmse`, `p`, `a1`..`a11` as means over videos, `score`.
+
+    Raises:
+        FileNotFoundError: a CSV is missing.
+    """
+    rmse = pd.read_csv(results / SUPERVISED_CSV)["rmse"].mean()
+    scores = pd.read_csv(results / UNSUPERVISED_CSV).rename(columns=SCORE_OF_COLUMN)
+    means = scores[list(SCORE_OF_COLUMN.values())].mean().to_dict()
+    return means | {"rmse": rmse, "score": leaderboard_score(means, rmse)}
+
+
+def format_gain(before: dict[str, float], after: dict[str, float]) -> str:
+    """Lay out what `read_means` gives for input and enhanced videos as a table."""
+    rows = {
+        "RMSE (challenge range)": "rmse",
+        "critic's p": "p",
+        "score": "score",
+    }
+    lines = [f"{'on held-out clips':24}{'before':>9}{'after':>9}"]
+    lines += [f"{name:24}{before[key]:9.3f}{after[key]:9.3f}" for name, key in rows.items()]
+    return "\n".join([*lines, f"RMSE after / before     {after['rmse'] / before['rmse']:18.2f}"])
+
+
+def _set(key: str, value: Path) -> str:
+    return f"{key}='{value}'"
+
+
+def _run(folder: Path, *command: str) -> None:
+    print(f"\n$ cd {folder} && python {shlex.join(command)}", flush=True)
+    subprocess.run([sys.executable, *command], cwd=folder, check=True)
+
+
+def main() -> int:
+    """Run the demo from the command line; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "outputs" / "demo")
+    parser.add_argument("--footage", type=Path, help="folder with the clips; else fetched")
+    parser.add_argument("overrides", nargs="*", help="Hydra overrides for train_vqe.py")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        run_demo(args.out.resolve(), args.footage, args.overrides)
+    except subprocess.CalledProcessError as error:
+        return error.returncode  # the step itself has said why
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

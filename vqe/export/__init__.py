@@ -1,0 +1,1 @@
+"""Trained network -> ONNX file, and what it costs a frame."""

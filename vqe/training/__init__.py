@@ -1,0 +1,1 @@
+"""Config -> data, network and critics -> checkpoints, videos and metric CSVs."""

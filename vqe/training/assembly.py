@@ -1,0 +1,68 @@
+"""Config -> data module, network, critics, callbacks and trainer, shared by both entries."""
+
+import functools
+import logging
+from typing import Any
+
+from hydra.utils import instantiate as hydra_instantiate
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Callback, Trainer
+
+from vqe.critics.frozen_critics import FrozenCritics
+from vqe.critics.score_cache import ScoreCache
+from vqe.data import VQEDataModule
+from vqe.device import choose_precision
+from vqe.training.module import VQEModule
+
+log = logging.getLogger(__name__)
+instantiate = functools.partial(hydra_instantiate, _convert_="all")
+
+
+def build_data(cfg: DictConfig) -> VQEDataModule:
+    """Build the data module from `dataset`, `dataloader` and `augmentation`."""
+    parts = {"loader": instantiate(cfg.dataloader)}
+    if "augmentation" in cfg:  # testing does not augment
+        parts["augmentation"] = instantiate(cfg.augmentation)
+    return instantiate(cfg.dataset, _partial_=True)(**parts)
+
+
+def build_critics(cfg: DictConfig) -> FrozenCritics:
+    """Build both frozen critics from `model_vqa`, `model_dover` and `score_cache`."""
+    cache = ScoreCache(cfg.score_cache) if cfg.score_cache else None
+    augmentation = cfg.get("augmentation") or {}
+    drawn = [augmentation.get(part) for part in ("geometric", "photometric", "noise")]
+    if cache and any((*drawn, cfg.get("crop"))):
+        log.warning(
+            "score_cache: augmentation and crop make every training frame a new one, so that only "
+            "validation and test frames are found again. Set augmentation=none crop=null to find "
+            "all"
+        )
+    vqa, dover = instantiate(cfg.model_vqa), instantiate(cfg.model_dover)
+    return FrozenCritics(vqa=vqa, dover=dover, cache=cache)
+
+
+def build_module(cfg: DictConfig) -> VQEModule:
+    """Build network, critics, loss, optimizer and scheduler for training."""
+    return VQEModule(
+        network=instantiate(cfg.model_vqe),
+        critics=build_critics(cfg),
+        loss=instantiate(cfg.loss),
+        optimizer=instantiate(cfg.optimizer),
+        scheduler=instantiate(cfg.scheduler) if cfg.scheduler else None,
+        network_config=OmegaConf.to_container(cfg.model_vqe, resolve=True),
+        crop=OmegaConf.to_object(cfg.crop) if cfg.crop else None,
+    )
+
+
+def build_callbacks(cfg: DictConfig) -> list[Callback]:
+    """Build every callback named under `callbacks`; one set to null is left out."""
+    return [instantiate(callback) for callback in cfg.callbacks.values() if callback]
+
+
+def build_trainer(cfg: DictConfig) -> Trainer:
+    """Build the trainer with the loggers and callbacks; choose a precision where none is set."""
+    parts: dict[str, Any] = {"callbacks": build_callbacks(cfg)}
+    parts["logger"] = [instantiate(logger) for logger in cfg.get("logger", {}).values() if logger]
+    if cfg.trainer.precision is None:
+        parts["precision"] = choose_precision(cfg.trainer.accelerator)
+    return instantiate(cfg.trainer, _partial_=True)(**parts)

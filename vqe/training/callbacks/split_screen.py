@@ -1,0 +1,83 @@
+"""Input and enhanced test frames -> an h264 video: left half the input, right half the result."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from vqe.pixels import bgr_hwc_u8, quantise
+from vqe.schema import VIDEO_KEY
+from vqe.training.callbacks.holdout import holdout_table
+from vqe.video import VideoSequence
+
+log = logging.getLogger(__name__)
+
+WHITE = 255
+
+
+class SplitScreen(Callback):
+    """Stream the first videos to `<folder>/<subset>_<video_id>.mp4`: input | enhanced.
+
+    Both halves belong to one picture: a face in the middle is half as it came, half as the network
+    leaves it. Each rank takes its own first videos, with targets or without. Batches arrive video
+    by video, so that one file is open at a time; it has its name once it is complete.
+
+    Args:
+        folder: where the videos go.
+        videos: how many, of each rank.
+        line: width in pixels of the white line between the halves.
+        fps: frame rate.
+        crf: x264's quality.
+    """
+
+    def __init__(
+        self, folder: str, *, videos: int = 4, line: int = 2, fps: int = 30, crf: int = 18
+    ) -> None:
+        self.folder = Path(folder)
+        self.videos = videos
+        self.line = line
+        self.files = VideoSequence(fps=fps, crf=crf)
+        self._seen: set[tuple[str, str]] = set()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Make the folder and start counting."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.files.written, self._seen = 0, set()
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: dict[str, Any],
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Append the frames of a batch, if its video is one of the first."""
+        video = tuple(holdout_table(trainer)[VIDEO_KEY].iloc[int(outputs["index"][0])])
+        self._seen.add(video)
+        if len(self._seen) <= self.videos:
+            halves = split(quantise(batch["x"]), outputs["enhanced_u8"], self.line)
+            self.files.write(self.folder / f"{'_'.join(video)}.mp4", map(bgr_hwc_u8, halves))
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Complete the last video."""
+        self.files.close()
+        log.info("wrote %d videos to %s", self.files.written, self.folder)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Leave no half-written video."""
+        self.files.abort()
+
+
+def split(left_bchw: torch.Tensor, right_bchw: torch.Tensor, line: int) -> torch.Tensor:
+    """Join the left half of one and the right half of the other, uint8 [B,3,H,W], by a line."""
+    middle = left_bchw.shape[3] // 2
+    joined = torch.cat([left_bchw[..., :middle], right_bchw[..., middle:]], dim=3)
+    start = middle - line // 2
+    joined[..., max(0, start) : start + line] = WHITE
+    return joined

@@ -1,0 +1,98 @@
+"""Checkpoint file -> the network in it, without running code of the file."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from torch import nn
+
+from vqe import models
+
+NETWORK_CONFIG = "network_config"  # key in a checkpoint: how to build the network again
+NETWORK_PREFIX = "network."  # of its weights' names in a checkpoint
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of a network that `train_vqe.py` wrote, without running code in it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such checkpoint.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"expected a checkpoint at {path}, got nothing. train_vqe.py writes them to "
+            "<run>/checkpoints/{best,last}.ckpt"
+        )
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling fails in as many ways as there are files
+        raise ValueError(f"expected tensors and plain values in {path}, got: {error}") from error
+    if not isinstance(checkpoint, dict) or NETWORK_CONFIG not in checkpoint:
+        raise ValueError(
+            f"expected a checkpoint of train_vqe.py, got {path} without {NETWORK_CONFIG!r}"
+        )
+    return checkpoint
+
+
+def load_network(
+    path: Path, config: dict[str, Any] | None = None
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Build the network of a checkpoint and load its weights; return its config beside it.
+
+    Args:
+        path: a checkpoint of `train_vqe.py`.
+        config: how to build the network; None builds what the checkpoint names, if that is a
+            network of `vqe.models`: a checkpoint does not choose what code runs.
+    """
+    checkpoint = read_checkpoint(path)
+    if config is None:
+        config = checkpoint[NETWORK_CONFIG]
+        network = _build_known(config, path)
+    else:
+        network = instantiate(config, _convert_="all")
+    network.load_state_dict(network_weights(checkpoint))
+    return network, config
+
+
+def read_same_network(path: Path, network_config: dict[str, Any], option: str) -> dict[str, Any]:
+    """Read a checkpoint that must hold the network that is trained here.
+
+    Args:
+        path: a checkpoint of `train_vqe.py`.
+        network_config: what its network must have been built from.
+        option: which option named it, for the message.
+
+    Raises:
+        ValueError: it holds another network.
+    """
+    checkpoint = read_checkpoint(path)
+    held = checkpoint[NETWORK_CONFIG]
+    if held != network_config:
+        raise ValueError(
+            f"expected a checkpoint of {network_config}, got one of {held} ({path}). "
+            f"Set model_vqe to the same, or {option}=null"
+        )
+    return checkpoint
+
+
+def network_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Return the network's weights in a checkpoint, by their names in the network."""
+    weights = checkpoint["state_dict"].items()
+    return {k[len(NETWORK_PREFIX) :]: v for k, v in weights if k.startswith(NETWORK_PREFIX)}
+
+
+def _build_known(config: dict[str, Any], path: Path) -> nn.Module:
+    target = config.get("_target_", "")
+    known = {f"vqe.models.{name}": name for name in models.__all__}
+    if target not in known:
+        raise ValueError(
+            f"expected one of {', '.join(known)}, got {target!r} ({path}). "
+            "For a network of your own, name its config: model_vqe=<yours>"
+        )
+    arguments = {name: value for name, value in config.items() if name != "_target_"}
+    try:
+        return getattr(models, known[target])(**arguments)
+    except TypeError as error:
+        raise ValueError(f"expected arguments of {target}, got {arguments} ({path})") from error

@@ -81,7 +81,10 @@ def _compose_and_run(task: Callable, config_name: str, full: bool) -> None:
     def run(cfg: object) -> object:
         if not full:
             os.environ.pop(FULL_ERROR, None)  # child processes have their own door
-        return task(cfg)
+        try:
+            return task(cfg)
+        finally:
+            os.environ[FULL_ERROR] = "1"
 
     register_resolvers()
     os.environ[FULL_ERROR] = "1"  # Hydra hands its errors on instead of printing tracebacks

@@ -12,6 +12,7 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from vqe.video.pyav import read_fraction
 from vqe.video.source import VideoError, file_start, open_video
 
 
@@ -42,7 +43,7 @@ def index_frames(path: Path, fps: int) -> FrameIndex:
         VideoError: the file is cut short or cannot be read.
     """
     with open_video(path, threads=1) as (container, stream):
-        start, tick = file_start(container, stream), stream.time_base
+        start, tick = file_start(container, stream), read_fraction(stream.time_base)
         packets = _read_packets(container, stream)
     doubt = _find_doubt(packets)
     if doubt:

@@ -12,6 +12,7 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from vqe.video.pyav import read_fraction
 from vqe.video.source import VideoError, decode_video, open_video
 
 # What turns a decoded picture upright, by the signs of its display matrix ((a, b), (c, d)).
@@ -33,7 +34,7 @@ class VideoInfo:
 
     width: int
     height: int
-    fps: Fraction  # average
+    fps: Fraction | None  # average, None where the file does not tell
     frames: int | None  # as the container says, None where it does not
     codec: str
     pix_fmt: str
@@ -52,7 +53,7 @@ def probe_video(path: str | Path) -> VideoInfo:
         return VideoInfo(
             width=frame.height if turned else frame.width,
             height=frame.width if turned else frame.height,
-            fps=stream.average_rate or stream.guessed_rate,
+            fps=read_fraction(stream.average_rate or stream.guessed_rate),
             frames=stream.frames or None,
             codec=stream.codec_context.codec.canonical_name,
             pix_fmt=frame.format.name,
@@ -124,7 +125,7 @@ def build_graph(
         width=frame.width,
         height=frame.height,
         format=frame.format.name,
-        time_base=stream.time_base,
+        time_base=read_fraction(stream.time_base),
     )
     chain = list(_upright_filters(frame, stream.container.name))
     if fps is not None:

@@ -11,6 +11,8 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from vqe.video.pyav import open_container, read_fraction
+
 
 class VideoError(RuntimeError):
     """A video that cannot be read or written.
@@ -45,8 +47,7 @@ def open_video(
     path = Path(path).absolute()  # ffmpeg reads "a:b.mp4" as protocol "a"
     _check_file(path)
     try:
-        # the tags' encoding must not decide whether the pictures can be read
-        with av.open(str(path), metadata_errors="replace") as container:
+        with open_container(path) as container:
             stream = _find_stream(container, path)
             stream.thread_type = "AUTO"
             stream.thread_count = threads
@@ -104,5 +105,5 @@ def _find_stream(container: InputContainer, path: Path) -> VideoStream:
 
 def file_start(container: InputContainer, stream: VideoStream) -> int:
     """Return the time at which the file starts in the stream's ticks, rounded as ffmpeg does."""
-    ticks = Fraction(container.start_time or 0, av.time_base) / stream.time_base
+    ticks = Fraction(container.start_time or 0, av.time_base) / read_fraction(stream.time_base)
     return int(ticks + Fraction(1, 2)) if ticks >= 0 else -int(-ticks + Fraction(1, 2))

@@ -4,31 +4,47 @@ It finds the configs in a checkout (`conf/`) and in an installed package (`vqe.c
 what they interpolate, and turns a user's mistake into one line on stderr.
 """
 
+from __future__ import annotations
+
 import functools
 import importlib.util
-import linecache
 import logging
 import os
 import re
+import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
 
-PACKAGE = Path(__file__).resolve().parent
+from vqe.mistakes import (
+    FAILED,
+    PACKAGE,
+    TERMINATED,
+    Terminated,
+    count_status,
+    describe,
+    find_status,
+    is_interruption,
+)
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig, Node
+
 REPOSITORY = PACKAGE.parent  # of a checkout
 IN_CHECKOUT = (REPOSITORY / "setup.py").is_file() and (REPOSITORY / "conf").is_dir()
 CONF_DIR = REPOSITORY / "conf" if IN_CHECKOUT else PACKAGE / "conf"
 FULL_ERROR = "HYDRA_FULL_ERROR"  # 1 in the environment: tracebacks of mistakes too
-
-FAILED, USAGE, INTERRUPTED = 1, 2, 130  # exit statuses; 0: all done
 
 
 def entry(config_name: str, *, prepare: Callable[[list[str]], list[str]] | None = None) -> Callable:
     """Make a command of a function that takes the composed config.
 
     The function imports what it needs in its body, so that `--help` and a mistyped key need not
-    wait for it.
+    wait for it. It returns what a sweep optimises, or nothing; `raise SystemExit(1)` says that some
+    of the work failed.
 
     Args:
         config_name: of a file in `conf/`, without its suffix.
@@ -57,32 +73,46 @@ def register_resolvers() -> None:
 def _run(task: Callable, config_name: str, prepare: Callable | None) -> int:
     """Run a task under Hydra and return the exit status."""
     full = os.environ.get(FULL_ERROR) == "1"
+    _end_on_sigterm()
     try:
         if prepare is not None:
             sys.argv[1:] = prepare(sys.argv[1:])
         _compose_and_run(task, config_name, full)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+    except (KeyboardInterrupt, SystemExit) as error:
+        if not is_interruption(error):
+            raise
+        status = count_status(error)
+        print("terminated" if status == TERMINATED else "interrupted", file=sys.stderr)
+        return status
     except Exception as error:
-        status = explain(error)
+        status = find_status(error)
         if full or status is None:
             traceback.print_exc()
             return FAILED if status is None else status
-        print(f"error: {_find_words(error)}", file=sys.stderr)
+        print(f"error: {describe(error, sys.argv[1:], _list_keys(config_name))}", file=sys.stderr)
         return status
     return 0
 
 
 def _compose_and_run(task: Callable, config_name: str, full: bool) -> None:
     import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    failures: list[Exception] = []
 
     @functools.wraps(task)
-    def run(cfg: object) -> object:
+    def run(cfg: DictConfig) -> object:
         if not full:
-            os.environ.pop(FULL_ERROR, None)  # child processes have their own door
+            os.environ.pop(FULL_ERROR, None)  # child processes have a door of their own
         try:
+            _check_complete(cfg)
             return task(cfg)
+        except Exception as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise  # the sweeper decides what becomes of the other runs
+            failures.append(error)
+            return None
         finally:
             os.environ[FULL_ERROR] = "1"
 
@@ -93,43 +123,55 @@ def _compose_and_run(task: Callable, config_name: str, full: bool) -> None:
     finally:
         if not full:
             os.environ.pop(FULL_ERROR, None)
+    if failures:
+        raise failures[0]
 
 
-def explain(error: BaseException) -> int | None:
-    """Return the exit status of an error that is the user's to mend, None for a bug.
+def _check_complete(cfg: DictConfig) -> None:
+    """See that all values are there that a config marks as yours to give.
 
-    A mistake is what this package raises by name, what Hydra and OmegaConf say of the config, and
-    what the operating system says of a file.
+    Raises:
+        ValueError: some are not.
     """
-    cause = _find_cause(error)
-    if type(cause).__module__.partition(".")[0] in ("hydra", "omegaconf"):
-        return USAGE
-    if isinstance(cause, OSError) and cause.filename is not None:
-        return FAILED
-    if not _is_raised_here(cause):
-        return None
-    return USAGE if isinstance(cause, (ValueError, FileNotFoundError)) else FAILED
+    missing = [key for key, node in _walk(cfg) if node._is_missing()]
+    if missing:
+        wanted = " ".join(f"{key}=<value>" for key in missing)
+        raise ValueError(f"expected {wanted} on the command line, got none")
 
 
-def _find_cause(error: BaseException) -> BaseException:
-    """Return what went wrong below Hydra's wrapping of it."""
-    while type(error).__module__.startswith("hydra") and error.__cause__ is not None:
-        error = error.__cause__
-    return error
+def _list_keys(config_name: str) -> list[str]:
+    """Return the keys of a command's config as it stands."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        return [key for key, _ in _walk(compose(config_name))]
 
 
-def _find_words(error: BaseException) -> str:
-    return str(_find_cause(error)).strip() or type(error).__name__
+def _walk(cfg: DictConfig, above: str = "") -> Iterator[tuple[str, Node]]:
+    """Yield every key with dots and its node, unresolved."""
+    from omegaconf import DictConfig
+
+    for key in cfg:
+        child = cfg._get_node(key)
+        yield f"{above}{key}", child
+        empty = child._is_none() or child._is_missing() or child._is_interpolation()
+        if isinstance(child, DictConfig) and not empty:
+            yield from _walk(child, f"{above}{key}.")
 
 
-def _is_raised_here(error: BaseException) -> bool:
-    """Whether a `raise` of this package made the error."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if not frames:
-        return False
-    place = frames[-1]
-    line = linecache.getline(place.filename, place.lineno or 0)
-    return Path(place.filename).is_relative_to(PACKAGE) and line.lstrip().startswith("raise ")
+def _end_on_sigterm() -> None:
+    """End like Ctrl-C when a cluster sends SIGTERM; worker processes just end."""
+    own = os.getpid()
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        if os.getpid() == own:
+            raise Terminated
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def quote_list(key: str) -> Callable[[list[str]], list[str]]:

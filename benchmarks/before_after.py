@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import torch
 
-from vqe.models.enhancement import VideoPass
+from vqe.models.enhancement import VideoEnhancer
 from vqe.pixels import bgr_hwc_u8, dequantise, quantise, rgb_chw_u8
 from vqe.synthesis import Parameters, Span
 from vqe.synthesis.degradation import degrade_clip
@@ -83,7 +83,7 @@ def enhance_last(network: torch.nn.Module, clip: np.ndarray) -> np.ndarray:
     """Enhance a clip, uint8 BGR [T,H,W,3], as a video; return its last frame."""
     frames = dequantise(torch.stack([rgb_chw_u8(frame) for frame in clip]))
     with torch.no_grad():
-        return bgr_hwc_u8(quantise(VideoPass().enhance(network.eval(), frames, 0)[-1]))
+        return bgr_hwc_u8(quantise(VideoEnhancer().enhance(network.eval(), frames, 0)[-1]))
 
 
 def main() -> None:

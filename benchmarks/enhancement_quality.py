@@ -14,7 +14,7 @@ from torchmetrics.functional.image import (
 
 from vqe.critics.frozen_critics import FrozenCritics
 from vqe.losses.errors import rmse
-from vqe.models.enhancement import VideoPass
+from vqe.models.enhancement import VideoEnhancer
 from vqe.pixels import LUMA_BT601, bgr_hwc_u8, dequantise, quantise, rgb_chw_u8
 from vqe.schema import SCORES, P
 
@@ -43,7 +43,7 @@ def enhance_by(network: nn.Module) -> Enhance:
 
     @torch.inference_mode()
     def enhance(video: Tensor) -> Tensor:
-        videos = VideoPass()
+        videos = VideoEnhancer()
         videos.begin()
         parts = [videos.enhance(network, dequantise(part), 0) for part in video.split(BATCH)]
         return quantise(torch.cat(parts))

@@ -10,7 +10,7 @@ import torch
 from measuring import time_in_turn
 from torch import nn
 
-from vqe.export.complexity import fold, measure_complexity
+from vqe.export.complexity import fuse, measure_complexity
 from vqe.export.onnx import CHECK_SIZES, export_onnx
 
 SIZES = {"360p": (360, 640), "720p": (720, 1280)}
@@ -23,9 +23,9 @@ CPU = torch.device("cpu")
 def measure_speed(network: nn.Module, folder: Path, *, quick: bool) -> dict[str, float]:
     """Return the numbers in `SPEED`: GMACs at 720p, medians of single frames in a row.
 
-    A network with memory goes on from its own state, as in a video; one that can be folded is.
+    A network with memory goes on from its own state, as in a video; one that can be fused is.
     """
-    network = fold(copy.deepcopy(network).cpu().eval())
+    network = fuse(copy.deepcopy(network).cpu().eval())
     path = folder / "network.onnx"
     export_onnx(network, path, check_sizes=QUICK_CHECK if quick else CHECK_SIZES)
     found = {"macs_g": measure_complexity(network).total_macs_g}

@@ -79,7 +79,7 @@ def rmse(a, b):
     return (a - b).square().mean().sqrt().item()
 
 
-def tents(position, count):
+def linear_weights(position, count):
     """Weigh cells by their distance from a position in [0,1], the ends extended."""
     place = np.clip(position * count - 0.5, 0, count - 1)
     return np.clip(1 - np.abs(np.arange(count) - place), 0, None)

@@ -12,7 +12,7 @@ from torch import nn
 from vqe.critics import ConstantDOVER, FrozenDOVER, FrozenVQA, score_keys
 from vqe.critics.frozen_critics import FrozenCritics
 from vqe.critics.score_cache import ScoreCache
-from vqe.critics.score_keys import Kept, digest_frames, digest_weights, make_keys
+from vqe.critics.score_keys import CacheSpec, digest_frames, digest_weights, make_keys
 from vqe.training import assembly
 
 SEEDS = torch.tensor([11, 22])
@@ -24,7 +24,7 @@ class CheapDOVER(nn.Module):
     def __init__(self, **options):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(1))
-        self.kept = Kept("dover", 1, options)
+        self.cache_spec = CacheSpec("dover", 1, options)
         self.frames = 0
 
     def forward(self, frames_u8_bchw, seeds_b):
@@ -50,7 +50,7 @@ def mobile():
 
 
 def keys_of(frame, critic, seed=7):
-    return make_keys(critic.kept, digest_weights(critic), digest_frames(frame[None]), [seed])
+    return make_keys(critic.cache_spec, digest_weights(critic), digest_frames(frame[None]), [seed])
 
 
 def test_a_key_changes_with_all_that_changes_the_result(monkeypatch):
@@ -64,7 +64,7 @@ def test_a_key_changes_with_all_that_changes_the_result(monkeypatch):
     weights = CheapDOVER(fusion="challenge", num_clips=3)
     nn.init.constant_(weights.weight, 1 + 1e-6)
     kind = CheapDOVER(fusion="challenge", num_clips=3)
-    kind.kept = Kept("vqa", 1, kind.kept.options)
+    kind.cache_spec = CacheSpec("vqa", 1, kind.cache_spec.options)
     others = [
         keys_of(pixel, critic),
         keys_of(frame.view(3, 6, 8), critic),
@@ -91,7 +91,7 @@ def test_a_key_changes_with_all_that_changes_the_result(monkeypatch):
 )
 def test_every_option_of_dover_is_in_its_key(mobile, options):
     other = FrozenDOVER("mobile", "untrained", **({"num_clips": 1} | options))
-    assert other.kept != mobile.kept
+    assert other.cache_spec != mobile.cache_spec
 
 
 def test_the_precision_is_in_the_key(vqa):

@@ -14,7 +14,7 @@ from vqe.data.dataset import FrameDataset
 from vqe.data.index import read_index
 from vqe.losses import SupervisedMSE, WeightedTerms
 from vqe.models import SampleConv
-from vqe.models.enhancement import VideoPass, enhance, flatten_clips
+from vqe.models.enhancement import VideoEnhancer, enhance, flatten_clips
 from vqe.schema import VIDEO_KEY
 from vqe.training import assembly
 from vqe.training.module import VQEModule
@@ -156,16 +156,16 @@ def test_networks_of_clips_see_them_whole():
     done = enhance(Centre(), clips)
     torch.testing.assert_close(done[1, 2], clips[1].mean(0))
     torch.testing.assert_close(enhance(Centre(), clips[:, 0]), clips[:, 0])
-    video_pass = VideoPass()
-    parts = [video_pass.enhance(Centre(), part, 0) for part in clips[0].split(2)]
+    enhancer = VideoEnhancer()
+    parts = [enhancer.enhance(Centre(), part, 0) for part in clips[0].split(2)]
     torch.testing.assert_close(parts[1][0], clips[0, 2:].mean(0))
 
 
 def test_state_is_carried_through_a_video_and_no_further():
     videos = torch.rand(2, 5, 3, 8, 8)
-    network, video_pass = Blend(), VideoPass()
+    network, enhancer = Blend(), VideoEnhancer()
     for number, frames in enumerate(videos):
-        parts = [video_pass.enhance(network, part, number) for part in frames.split(2)]
+        parts = [enhancer.enhance(network, part, number) for part in frames.split(2)]
         torch.testing.assert_close(torch.cat(parts), blend_by_hand(frames))
 
 

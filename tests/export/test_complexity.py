@@ -91,7 +91,7 @@ def test_nano_costs_what_its_layers_do():
     assert found.macs_g == pytest.approx(count_nano() / 1e9)
 
 
-def test_base_is_measured_folded():
+def test_base_is_measured_fused():
     found = measure_complexity(Base())
     residual = count_convs(*[(180 * 320, 48, 48, 3)] * 8)
     assert found.macs_g == pytest.approx((count_nano() + residual) / 1e9)

@@ -1,4 +1,4 @@
-"""Base: branches that fold, and a residual that does what colour maps cannot."""
+"""Base: branches that fuse, and a residual that does what colour maps cannot."""
 
 import copy
 
@@ -28,20 +28,20 @@ def test_a_convolution_is_the_sum_of_its_branches(channels_in, channels_out):
     if channels_in == channels_out:
         expected = expected + x
     torch.testing.assert_close(conv(x), expected, atol=1e-5, rtol=0)
-    torch.testing.assert_close(conv.fold()(x), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(conv.fuse()(x), expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("network_class", [Base, Recurrent])
 def test_folded_equals_unfolded(network_class):
     network = perturb(network_class(), 0.02).eval()
-    folded = copy.deepcopy(network).fold()
-    assert not any(isinstance(module, RepConv) for module in folded.modules())
+    fused = copy.deepcopy(network).fuse()
+    assert not any(isinstance(module, RepConv) for module in fused.modules())
     assert any(isinstance(module, RepConv) for module in network.modules())
     clips = torch.rand(1, 2, 3, 50, 67)
     with torch.no_grad():
-        torch.testing.assert_close(enhance(folded, clips), enhance(network, clips), **CLOSE)
+        torch.testing.assert_close(enhance(fused, clips), enhance(network, clips), **CLOSE)
         assert (enhance(network, clips) - clips).abs().max() > 0.01
-    count = [sum(p.numel() for p in n.parameters()) for n in (folded, network)]
+    count = [sum(p.numel() for p in n.parameters()) for n in (fused, network)]
     assert count[0] < count[1]
 
 

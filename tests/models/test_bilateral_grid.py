@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from network_checks import build_small, darken, draw_clean_frames, rmse, tents, train
+from network_checks import build_small, darken, draw_clean_frames, linear_weights, rmse, train
 
 from vqe.models import BilateralGrid
 
@@ -55,9 +55,9 @@ def test_bilateral_grid_slices_like_a_loop_over_pixels():
         for column in range(width):
             colour = frames[0, :, row, column].numpy()
             axes = (
-                tents(LUMA @ colour, bins),
-                tents((row + 0.5) / height, cells),
-                tents((column + 0.5) / width, cells),
+                linear_weights(LUMA @ colour, bins),
+                linear_weights((row + 0.5) / height, cells),
+                linear_weights((column + 0.5) / width, cells),
             )
             affine = np.einsum("cdhw,d,h,w->c", grid[0].numpy(), *axes).reshape(3, 4)
             expected = colour + affine @ np.append(colour, 1)

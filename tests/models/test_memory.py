@@ -4,8 +4,8 @@ import pytest
 import torch
 from network_checks import WITH_MEMORY, build_small, darken, draw_clean_frames, make_clips, perturb
 
-from vqe.models.enhancement import VideoPass, enhance
-from vqe.models.streaming import find_continuing, smooth
+from vqe.models.enhancement import VideoEnhancer, enhance
+from vqe.models.streaming import find_same_scene, smooth
 
 
 @pytest.fixture(autouse=True)
@@ -45,9 +45,9 @@ def test_a_stream_equals_its_clip(network_class, clips):
     streams = [run(network, clip)[0] for clip in clips]
     whole = enhance(network, clips)
     torch.testing.assert_close(whole, torch.stack(streams), atol=1e-5, rtol=0)
-    video_pass = VideoPass()
+    enhancer = VideoEnhancer()
     for number, clip in enumerate(clips):
-        parts = [video_pass.enhance(network, part, number) for part in clip.split(2)]
+        parts = [enhancer.enhance(network, part, number) for part in clip.split(2)]
         torch.testing.assert_close(torch.cat(parts), streams[number], atol=1e-5, rtol=0)
     apart = enhance(network, clips[0])
     torch.testing.assert_close(apart[0], streams[0][0], atol=1e-5, rtol=0)
@@ -106,10 +106,10 @@ def test_smoothing_is_an_exponential_mean():
 def test_nothing_seen_is_a_cut_and_a_still_picture_is_none(shade):
     thumbnail = torch.full((1, 3, 4, 4), 1 + shade)
     nothing = torch.zeros_like(thumbnail)
-    assert find_continuing(thumbnail, nothing, scene_cut=0.99).item() == 0
-    assert find_continuing(thumbnail, thumbnail, scene_cut=0.01).item() == 1
-    assert find_continuing(thumbnail, thumbnail + 0.05, scene_cut=0.1).item() == 1
-    assert find_continuing(thumbnail, thumbnail + 0.15, scene_cut=0.1).item() == 0
+    assert find_same_scene(thumbnail, nothing, scene_cut=0.99).item() == 0
+    assert find_same_scene(thumbnail, thumbnail, scene_cut=0.01).item() == 1
+    assert find_same_scene(thumbnail, thumbnail + 0.05, scene_cut=0.1).item() == 1
+    assert find_same_scene(thumbnail, thumbnail + 0.15, scene_cut=0.1).item() == 0
 
 
 @pytest.mark.parametrize("network_class", WITH_MEMORY)

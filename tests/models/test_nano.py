@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from network_checks import build_small, darken, draw_clean_frames, rmse, tents, train
+from network_checks import build_small, darken, draw_clean_frames, linear_weights, rmse, train
 
 from vqe.models import Nano
 from vqe.models.colour_maps import apply_colour_maps
@@ -23,8 +23,8 @@ def test_maps_are_applied_like_a_loop_over_pixels(box):
             for column in range(7):
                 colour = frames[index, :, row, column].numpy()
                 places = (
-                    tents(top + tall * (row + 0.5) / 9, 4),
-                    tents(left + wide * (column + 0.5) / 7, 5),
+                    linear_weights(top + tall * (row + 0.5) / 9, 4),
+                    linear_weights(left + wide * (column + 0.5) / 7, 5),
                 )
                 found = np.einsum("chw,h,w->c", maps[index].numpy(), *places).reshape(-1, 3)
                 expected = colour + found[:3].T @ colour + found[3]

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from vqe.critics.frozen_vqa import Scores
-from vqe.critics.score_cache import Recalled, ScoreCache
+from vqe.critics.score_cache import CacheLookup, ScoreCache
 from vqe.critics.score_keys import digest_frames, digest_weights, make_keys
 from vqe.pixels import dequantise, quantise, to_challenge_range
 
@@ -84,7 +84,7 @@ class FrozenCritics(nn.Module):
         if recalled.missing:
             x = to_challenge_range(dequantise(x_u8[recalled.missing]))
             return recalled.complete(self.vqa.encode(x))
-        return recalled.complete(torch.empty(0, self.vqa.kept.width, device=x_u8.device))
+        return recalled.complete(torch.empty(0, self.vqa.cache_spec.width, device=x_u8.device))
 
     def _recall(
         self,
@@ -92,11 +92,11 @@ class FrozenCritics(nn.Module):
         count: int,
         digests: list[bytes],
         seeds_b: torch.Tensor | None = None,
-    ) -> Recalled:
-        kept = critic.kept
-        if self.cache is None or kept is None:
-            return Recalled([None] * count)
-        if kept.kind not in self._weights:
-            self._weights[kept.kind] = digest_weights(critic)
+    ) -> CacheLookup:
+        spec = critic.cache_spec
+        if self.cache is None or spec is None:
+            return CacheLookup([None] * count)
+        if spec.kind not in self._weights:
+            self._weights[spec.kind] = digest_weights(critic)
         seeds = None if seeds_b is None else seeds_b.tolist()
-        return self.cache.recall(kept, make_keys(kept, self._weights[kept.kind], digests, seeds))
+        return self.cache.recall(spec, make_keys(spec, self._weights[spec.kind], digests, seeds))

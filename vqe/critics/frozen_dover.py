@@ -9,7 +9,7 @@ from vqe.critics.dover import DOVER
 from vqe.critics.dover.fusion import check_fusion, fuse
 from vqe.critics.dover.views import draw_offsets
 from vqe.critics.precision import ChosenPrecision
-from vqe.critics.score_keys import Kept
+from vqe.critics.score_keys import CacheSpec
 from vqe.critics.weights import fill_critic
 
 log = logging.getLogger(__name__)
@@ -89,9 +89,9 @@ class FrozenDOVER(ChosenPrecision, nn.Module):
         return technical, aesthetic, fuse(technical, aesthetic, fusion)
 
     @property
-    def kept(self) -> Kept:
+    def cache_spec(self) -> CacheSpec:
         """How the score of a frame is kept."""
-        return Kept("dover", width=1, options={**self.options, "view": self.view})
+        return CacheSpec("dover", width=1, options={**self.options, "view": self.view})
 
     def _check_view(self, frames_u8: torch.Tensor) -> None:
         if self.view == "clip" and frames_u8.ndim == 4:
@@ -115,7 +115,7 @@ class ConstantDOVER(nn.Module):
     """
 
     view = "still"
-    kept = None  # nothing worth keeping
+    cache_spec = None  # nothing worth keeping
 
     def __init__(self, score: float = 0.5) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from vqe.critics.precision import ChosenPrecision
-from vqe.critics.score_keys import Kept
+from vqe.critics.score_keys import CacheSpec
 from vqe.critics.unetlite import UNetLite
 from vqe.critics.weights import fill_critic, read_own
 
@@ -67,9 +67,9 @@ class FrozenVQA(ChosenPrecision, nn.Module):
             self.vqa.compile_levels()
 
     @property
-    def kept(self) -> Kept:
+    def cache_spec(self) -> CacheSpec:
         """How the features of an input frame are kept."""
-        return Kept("vqa", width=self.vqa.aux_head[0].in_features - 1)
+        return CacheSpec("vqa", width=self.vqa.aux_head[0].in_features - 1)
 
     @torch.no_grad()
     def encode(self, x: torch.Tensor) -> torch.Tensor:

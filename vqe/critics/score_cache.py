@@ -13,7 +13,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from vqe.critics.score_file import TABLE, TIMEOUT_S, Result, move_aside, run_transaction
-from vqe.critics.score_keys import Kept
+from vqe.critics.score_keys import CacheSpec
 
 log = logging.getLogger(__name__)
 FILE_NAME = "scores.sqlite"
@@ -21,7 +21,7 @@ POLL_S = 0.005
 
 
 @dataclass(frozen=True)
-class Recalled:
+class CacheLookup:
     """What is known of a batch of N input frames, to be completed by what is computed.
 
     Attributes:
@@ -98,13 +98,13 @@ class ScoreCache:
         if rows:
             self._transact(lambda connection: connection.executemany(query, rows))
 
-    def recall(self, kept: Kept, keys: Sequence[bytes]) -> Recalled:
+    def recall(self, spec: CacheSpec, keys: Sequence[bytes]) -> CacheLookup:
         """Look a batch up, by the keys of its frames; see `make_keys`."""
 
         def keep(places: list[int], values: np.ndarray) -> None:
-            self.keep(kept.kind, [keys[place] for place in places], values)
+            self.keep(spec.kind, [keys[place] for place in places], values)
 
-        return Recalled(self.find(kept.kind, keys, kept.width), keep)
+        return CacheLookup(self.find(spec.kind, keys, spec.width), keep)
 
     def report(self) -> None:
         """Log hits and misses since the last report, rows and size; nothing where unused."""

@@ -35,7 +35,7 @@ def digest_frames(frames_u8_bchw: Tensor) -> list[bytes]:
 
 
 @dataclass(frozen=True)
-class Kept:
+class CacheSpec:
     """How a critic's results are kept.
 
     Attributes:
@@ -50,17 +50,17 @@ class Kept:
 
 
 def make_keys(
-    kept: Kept, weights: str, frames: Sequence[bytes], seeds: Sequence[int] | None = None
+    spec: CacheSpec, weights: str, frames: Sequence[bytes], seeds: Sequence[int] | None = None
 ) -> list[bytes]:
     """Join what a critic's results depend on.
 
     Args:
-        kept: names the critic and its options.
+        spec: names the critic and its options.
         weights: digest of its weights.
         frames: digest of each frame.
         seeds: each frame's identity, where the critic draws from it.
     """
-    critic = json.dumps([RESULTS_VERSION, kept.kind, weights, kept.options], sort_keys=True)
+    critic = json.dumps([RESULTS_VERSION, spec.kind, weights, spec.options], sort_keys=True)
     tails = [b""] * len(frames) if seeds is None else [str(seed).encode() for seed in seeds]
     return [
         blake2b(critic.encode() + frame + tail, digest_size=DIGEST_BYTES).digest()

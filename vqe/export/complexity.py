@@ -31,11 +31,11 @@ def measure_complexity(network: nn.Module, height: int = 720, width: int = 1280)
     """Run a copy of the network once on the CPU, on a 1x3xHxW frame, and count its MACs.
 
     A network names the operations that the counter cannot see in `functional_macs(height, width)`;
-    one without this method is taken to have none. One that can `fold()` is measured folded, its
+    one without this method is taken to have none. One that can `fuse()` is measured fused, its
     parameters too. The network itself stays as it is.
     """
     # Not on the meta device: it lacks things a network may use, autocast among them.
-    replica = fold(copy.deepcopy(network).cpu().float().eval())
+    replica = fuse(copy.deepcopy(network).cpu().float().eval())
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         replica(torch.zeros(1, 3, height, width))
     report = getattr(network, "functional_macs", None)
@@ -49,9 +49,9 @@ def measure_complexity(network: nn.Module, height: int = 720, width: int = 1280)
     )
 
 
-def fold(network: nn.Module) -> nn.Module:
-    """Fold a network, in place, if it can be."""
-    return network.fold() if hasattr(network, "fold") else network
+def fuse(network: nn.Module) -> nn.Module:
+    """Fuse a network, in place, if it can be."""
+    return network.fuse() if hasattr(network, "fuse") else network
 
 
 def log_complexity(network: nn.Module, limit_macs_g: float = 20.0) -> Complexity:

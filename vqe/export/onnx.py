@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vqe.export.complexity import fold
+from vqe.export.complexity import fuse
 from vqe.models.enhancement import has_memory
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def export_onnx(
     """Write the network in eval mode to one ONNX file and hold it against PyTorch.
 
     The file takes `frames` and gives `enhanced`, both `[B,3,H,W]`, RGB in [0,1]. A network that
-    can `fold()` is folded. One whose graph cannot be traced for any size is exported for one frame
+    can `fuse()` is fused. One whose graph cannot be traced for any size is exported for one frame
     of `height` x `width`, with a warning. One with memory is checked on sequences. The network
     stays as it is; the file appears only once it has passed.
 
@@ -61,7 +61,7 @@ def export_onnx(
     """
     _require_packages()
     path = Path(path)
-    network = fold(copy.deepcopy(network).cpu().float()).eval()
+    network = fuse(copy.deepcopy(network).cpu().float()).eval()
     part = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

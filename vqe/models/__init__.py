@@ -17,7 +17,7 @@ What a network may have beside it:
   frame stands alone. Nothing is kept in the module.
 - `sees_whole = True`: `forward(frames, crop=Crop(whole, box))` gives the same as cropping the
   enhanced whole, up to what convolutions see across the crop's border.
-- `fold()`: makes plain layers of what only training needs, in place.
+- `fuse()`: makes plain layers of what only training needs, in place.
 - `luts()`: its look-up tables, `[K,3,N,N,N]`, for the regularisers of the loss.
 """
 

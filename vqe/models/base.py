@@ -11,7 +11,7 @@ from torch import Tensor
 from vqe.models.crop import Crop
 from vqe.models.nano import Nano
 from vqe.models.streaming import State, StreamingNetwork
-from vqe.models.texture import SHRINK, fold_convs, from_blocks, stack_convs, to_blocks
+from vqe.models.texture import SHRINK, from_blocks, fuse_convs, stack_convs, to_blocks
 
 BLOCK_CHANNELS = 3 * SHRINK**2
 
@@ -65,9 +65,9 @@ class Base(StreamingNetwork):
         residual = self.residual(to_blocks(mapped))
         return mapped + from_blocks(residual, *mapped.shape[-2:]), state
 
-    def fold(self) -> "Base":
+    def fuse(self) -> "Base":
         """Make plain convolutions of the branches, in place; the result stays the same."""
-        fold_convs(self)
+        fuse_convs(self)
         return self
 
     def functional_macs(self, height: int, width: int) -> dict[str, int]:

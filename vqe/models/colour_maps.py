@@ -46,7 +46,9 @@ def _make_samplers(frames: Tensor, maps: Tensor, box: Tensor | None) -> tuple[Te
     With a box there is one for each frame, `[B,1,H,h]` and `[B,1,w,W]`.
     """
     places = place_pixels(*frames.shape[-2:], frames.device, box)
-    rows, columns = (_tents(p, cells) for p, cells in zip(places, maps.shape[-2:], strict=True))
+    rows, columns = (
+        _linear_weights(p, cells) for p, cells in zip(places, maps.shape[-2:], strict=True)
+    )
     if box is None:
         return rows[0], columns[0].T
     return rows[:, None], columns.mT[:, None]
@@ -67,7 +69,7 @@ def place_pixels(
     return top + tall * rows, left + wide * columns
 
 
-def _tents(places: Tensor, cells: int) -> Tensor:
+def _linear_weights(places: Tensor, cells: int) -> Tensor:
     """Weigh a side's cells for each place, `[B,n]` -> `[B,n,cells]`; the ends are extended."""
     centres = (places * cells - 0.5).clamp(0, cells - 1)
     numbers = torch.arange(cells, device=places.device)

@@ -29,13 +29,13 @@ def enhance(network: nn.Module, frames: torch.Tensor, crop: Crop | None = None) 
         return network(frames) if crop is None else network(frames, crop=crop)
     if has_memory(network):
         state = network.initial_state(len(frames), *frames.shape[-2:])
-        return enhance_in_turn(network, frames, state, crop)[0]
+        return enhance_sequence(network, frames, state, crop)[0]
     flat = frames.flatten(0, 1)
     done = network(flat) if crop is None else network(flat, crop=crop.flatten(frames.shape[1]))
     return done.reshape(frames.shape)
 
 
-def enhance_in_turn(
+def enhance_sequence(
     network: nn.Module, clips: torch.Tensor, state: State, crop: Crop | None = None
 ) -> tuple[torch.Tensor, State]:
     """Enhance clips [B,T,3,H,W] frame by frame, from a state on; return the last state too."""
@@ -47,7 +47,7 @@ def enhance_in_turn(
     return torch.stack(done, dim=1), state
 
 
-class VideoPass:
+class VideoEnhancer:
     """Enhance videos one after the other, each in batches of consecutive frames."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class VideoPass:
         if here != self._last:
             self._state = network.initial_state(1, *frames.shape[-2:])
         self._last = here
-        enhanced, state = enhance_in_turn(network, frames[None], self._state)
+        enhanced, state = enhance_sequence(network, frames[None], self._state)
         self._state = {name: value.detach() for name, value in state.items()}
         return enhanced[0]
 

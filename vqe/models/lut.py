@@ -20,7 +20,7 @@ from vqe.models.bilateral_grid import (
 )
 from vqe.models.crop import Crop
 from vqe.models.low_res import LowResBranch, count_shrink_macs, shrink
-from vqe.models.streaming import State, StreamingNetwork, find_continuing, smooth
+from vqe.models.streaming import State, StreamingNetwork, find_same_scene, smooth
 
 
 class Lut(StreamingNetwork):
@@ -92,8 +92,8 @@ class Lut(StreamingNetwork):
         """Return the frames with light and colour changed, not clamped, and the next state."""
         small = shrink(frames_bchw if crop is None else crop.whole, self.low_res)
         thumbnail = 1 + F.avg_pool2d(small, self.low_res // self.grid_size)
-        going_on = find_continuing(thumbnail, state["thumbnail"], self.scene_cut)
-        share = self.smoothing * going_on
+        same_scene = find_same_scene(thumbnail, state["thumbnail"], self.scene_cut)
+        share = self.smoothing * same_scene
         features = self.branch(small)
         grid = smooth(self.to_grid(features).float(), state["grid"], share)
         mix = self.to_mix(features.mean((2, 3))).float()

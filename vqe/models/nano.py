@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from vqe.models.colour_maps import MAP_CHANNELS, apply_colour_maps, count_colour_map_macs
 from vqe.models.crop import Crop
 from vqe.models.low_res import LowResBranch, count_shrink_macs, shrink
-from vqe.models.streaming import State, StreamingNetwork, find_continuing, smooth
+from vqe.models.streaming import State, StreamingNetwork, find_same_scene, smooth
 
 
-class Glance(NamedTuple):
-    """What is seen of frames before anything is predicted."""
+class LowResContext(NamedTuple):
+    """What a network knows of frames before it predicts anything."""
 
     small: Tensor  # [B,3,low_res,low_res]
     thumbnail: Tensor  # [B,3,grid_size,grid_size], plus 1
-    going_on: Tensor  # [B,1,1,1], 1 where the scene of the state goes on, else 0
+    same_scene: Tensor  # [B,1,1,1], 1 where the frame continues the scene of the state, else 0
 
 
 class Nano(StreamingNetwork):
@@ -65,25 +65,25 @@ class Nano(StreamingNetwork):
 
     def advance(self, frames_bchw: Tensor, state: State, crop: Crop | None) -> tuple[Tensor, State]:
         """Return the frames with light and colour changed, not clamped, and the next state."""
-        glance = self.look(frames_bchw, state, crop)
-        return self.map_colours(frames_bchw, glance, state, crop)
+        context = self.encode_context(frames_bchw, state, crop)
+        return self.map_colours(frames_bchw, context, state, crop)
 
-    def look(self, frames_bchw: Tensor, state: State, crop: Crop | None) -> Glance:
-        """Shrink the frames, or the whole ones of a crop, and see whether their scene goes on."""
+    def encode_context(self, frames_bchw: Tensor, state: State, crop: Crop | None) -> LowResContext:
+        """Shrink the frames, or the whole ones of a crop, and compare them with the last scene."""
         small = shrink(frames_bchw if crop is None else crop.whole, self.low_res)
         thumbnail = 1 + F.avg_pool2d(small, self.low_res // self.grid_size)
-        return Glance(
-            small, thumbnail, find_continuing(thumbnail, state["thumbnail"], self.scene_cut)
+        return LowResContext(
+            small, thumbnail, find_same_scene(thumbnail, state["thumbnail"], self.scene_cut)
         )
 
     def map_colours(
-        self, frames_bchw: Tensor, glance: Glance, state: State, crop: Crop | None
+        self, frames_bchw: Tensor, context: LowResContext, state: State, crop: Crop | None
     ) -> tuple[Tensor, State]:
-        """Map the colours of the frames by what a glance at them tells; return the next state."""
-        maps = self.to_maps(self.branch(glance.small)).float()
-        maps = smooth(maps, state["maps"], self.smoothing * glance.going_on)
+        """Map the colours of the frames by their context; return the next state."""
+        maps = self.to_maps(self.branch(context.small)).float()
+        maps = smooth(maps, state["maps"], self.smoothing * context.same_scene)
         mapped = apply_colour_maps(maps, frames_bchw, None if crop is None else crop.box)
-        return mapped, {"thumbnail": glance.thumbnail, "maps": maps}
+        return mapped, {"thumbnail": context.thumbnail, "maps": maps}
 
     def functional_macs(self, height: int, width: int) -> dict[str, int]:
         """Count what a frame costs beside layers and matrix products."""

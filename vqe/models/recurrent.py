@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vqe.models.crop import Crop
 from vqe.models.nano import Nano
 from vqe.models.streaming import State, StreamingNetwork
-from vqe.models.texture import SHRINK, RepConv, fold_convs, from_blocks, stack_convs, to_blocks
+from vqe.models.texture import SHRINK, RepConv, from_blocks, fuse_convs, stack_convs, to_blocks
 
 GATES = SHRINK**2  # one for each pixel of a block
 BLOCK_CHANNELS = 3 * GATES
@@ -76,10 +76,10 @@ class Recurrent(StreamingNetwork):
     def advance(self, frames_bchw: Tensor, state: State, crop: Crop | None) -> tuple[Tensor, State]:
         """Return the frames with light, colour and texture changed, and the next state."""
         size = frames_bchw.shape[-2:]
-        glance = self.nano.look(frames_bchw, state, crop)
-        kept = self._gate_past(frames_bchw, state["fused"]) * glance.going_on
+        context = self.nano.encode_context(frames_bchw, state, crop)
+        kept = self._gate_past(frames_bchw, state["fused"]) * context.same_scene
         fused = frames_bchw + from_blocks(kept, *size) * (state["fused"] - frames_bchw)
-        mapped, nano_state = self.nano.map_colours(fused, glance, state, crop)
+        mapped, nano_state = self.nano.map_colours(fused, context, state, crop)
         blocks = to_blocks(mapped)
         noise = self.denoise(torch.cat([blocks, kept], dim=1))
         share = torch.sigmoid(self.refine(torch.cat([blocks, noise], dim=1)))
@@ -92,9 +92,9 @@ class Recurrent(StreamingNetwork):
         gates = torch.sigmoid(self.gate(torch.cat([now, (now - before).abs()], dim=1)))
         return torch.tanh(MEMORY_GAIN * self.memory) * gates.float()
 
-    def fold(self) -> "Recurrent":
+    def fuse(self) -> "Recurrent":
         """Make plain convolutions of the branches, in place; the result stays the same."""
-        fold_convs(self)
+        fuse_convs(self)
         return self
 
     def functional_macs(self, height: int, width: int) -> dict[str, int]:

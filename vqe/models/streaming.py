@@ -73,8 +73,8 @@ class StreamingNetwork(nn.Module):
         raise NotImplementedError
 
 
-def find_continuing(thumbnail: Tensor, last: Tensor, scene_cut: float) -> Tensor:
-    """Return 1 where a video goes on and 0 where a scene begins, `[B,1,1,1]`.
+def find_same_scene(thumbnail: Tensor, last: Tensor, scene_cut: float) -> Tensor:
+    """Return 1 where a scene continues and 0 where one begins, `[B,1,1,1]`.
 
     Args:
         thumbnail: of this frame plus 1, `[B,3,h,w]` in [1,2].

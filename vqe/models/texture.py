@@ -42,7 +42,7 @@ class RepConv(nn.Module):
         return self.wide.weight + F.pad(centre, (1, 1, 1, 1))
 
     @torch.no_grad()
-    def fold(self) -> nn.Conv2d:
+    def fuse(self) -> nn.Conv2d:
         """Return a plain convolution that computes the same."""
         weight = self.merge()
         conv = nn.Conv2d(*weight.shape[1::-1], 3, padding=1)
@@ -63,12 +63,12 @@ def stack_convs(channels_in: int, channels: int, channels_out: int, layers: int)
     return stack.append(last)
 
 
-def fold_convs(network: nn.Module) -> None:
+def fuse_convs(network: nn.Module) -> None:
     """Replace every `RepConv` of a network by its plain convolution."""
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, RepConv):
-                setattr(module, name, child.fold())
+                setattr(module, name, child.fuse())
 
 
 def to_blocks(frames_bchw: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from vqe.critics.frozen_critics import FrozenCritics
 from vqe.losses import Step, WeightedTerms
 from vqe.losses.errors import rmse, squared_error
 from vqe.models.crop import Crop
-from vqe.models.enhancement import VideoPass, enhance, flatten_clips
+from vqe.models.enhancement import VideoEnhancer, enhance, flatten_clips
 from vqe.pixels import dequantise, quantise
 from vqe.schema import SCORES
 from vqe.training.checkpoints import NETWORK_CONFIG
@@ -69,7 +69,7 @@ class VQEModule(LightningModule):
         self.network_config = network_config
         self.crop = crop
         self.metrics = ValidationMetrics()
-        self.videos = VideoPass()
+        self.videos = VideoEnhancer()
         self.register_load_state_dict_post_hook(_forgive_missing_critics)
 
     def forward(self, frames: torch.Tensor, crop: Crop | None = None) -> torch.Tensor:

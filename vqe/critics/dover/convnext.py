@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqe.critics.dover.patches import PATCH, embed_patches, hide, merge_patches
+from vqe.critics.dover.patches import PATCH, embed_patches, linear_gelu, merge_patches
 from vqe.critics.precision import LayerNorm
 
 EPS = 1e-6
@@ -62,7 +62,7 @@ class Block(nn.Module):
         reach = self.dwconv.weight.shape[2] // 2
         x = repeat_middle(x, min(x.shape[1] + 2 * reach, length))
         y = self.norm(convolve_depthwise(x.to(self.dwconv.weight.dtype), self.dwconv))
-        y = hide(y, self.pwconv1)
+        y = linear_gelu(y, self.pwconv1)
         y = self.pwconv2(y if self.grn is None else self.grn(y, length))
         return x + (y if self.gamma is None else self.gamma * y)
 

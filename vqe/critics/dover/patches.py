@@ -35,7 +35,7 @@ def merge_patches(x: Tensor, conv: nn.Conv3d) -> Tensor:
     return F.linear(x, conv.weight[:, :, 0].permute(0, 2, 3, 1).flatten(1), conv.bias)
 
 
-def hide(x: Tensor, linear: nn.Linear) -> Tensor:
+def linear_gelu(x: Tensor, linear: nn.Linear) -> Tensor:
     """Apply a linear layer and GELU, in the layer's memory unless a gradient is wanted."""
     hidden = linear(x)
     return F.gelu(hidden) if torch.is_grad_enabled() else torch.ops.aten.gelu_(hidden)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqe.critics.dover.attention import Piece, WindowAttention, cut_pieces
-from vqe.critics.dover.patches import PATCH, embed_patches, hide
+from vqe.critics.dover.patches import PATCH, embed_patches, linear_gelu
 from vqe.critics.dover.windows import (
     WindowGrid,
     cut_boxes,
@@ -37,7 +37,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [...,C] to the hidden layer [...,4C]."""
-        return hide(x, self.fc1)
+        return linear_gelu(x, self.fc1)
 
 
 class Block(nn.Module):

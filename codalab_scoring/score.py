@@ -16,6 +16,7 @@ import struct
 import sys
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 SUPERVISED_CSV = "metrics_supervised.csv"
@@ -37,6 +38,8 @@ RANGES = {
 VIDEO_ID = re.compile(r"video_[0-9]+")
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 MAX_BYTES = 2**26  # a hundred times the real size: a zip bomb ends here
+MAX_BLANK_LINES = 1000
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others unpack far beyond what is read
 # RuntimeError is an encrypted member, or an unknown compression.
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
 READ_ERRORS = (*ZIP_ERRORS, EOFError, OSError, RuntimeError, ValueError, OverflowError)
@@ -119,7 +122,12 @@ def _read_folder(path: Path) -> dict[str, bytes]:
         if not (path / name).is_file():
             raise SubmissionError(f"{path / name}: expected a file, got something else")
         _check_size(name, (path / name).stat().st_size)
-    return {name: (path / name).read_bytes() for name in COLUMNS}
+    files = {}
+    for name in COLUMNS:
+        with (path / name).open("rb") as file:  # it may have grown since
+            files[name] = file.read(MAX_BYTES + 1)
+        _check_size(name, len(files[name]))
+    return files
 
 
 def _read_zip(path: Path, archive: zipfile.ZipFile) -> dict[str, bytes]:
@@ -130,9 +138,20 @@ def _read_zip(path: Path, archive: zipfile.ZipFile) -> dict[str, bytes]:
         names = [PurePosixPath(name.name) for name in names]
     _check_names(path, [str(name) for name in names])
     found = {str(name): info for name, info in zip(names, members, strict=True)}
-    for name in COLUMNS:
-        _check_size(name, found[name].file_size)
-    return {name: archive.read(found[name]) for name in COLUMNS}
+    return {name: _read_member(name, archive, found[name]) for name in COLUMNS}
+
+
+def _read_member(name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Read a member whose header may lie: no further than the limit, whatever it unpacks to."""
+    if info.compress_type not in COMPRESSIONS:
+        raise SubmissionError(
+            f"{name}: expected it stored or deflated, got compression {info.compress_type}. "
+            "Zip it with the usual settings"
+        )
+    with archive.open(info) as member:
+        data = member.read(MAX_BYTES + 1)
+    _check_size(name, max(len(data), info.file_size))
+    return data
 
 
 def _check_names(path: Path, names: list[str]) -> None:
@@ -163,27 +182,34 @@ def parse_table(name: str, data: bytes, rows: int) -> dict[str, list[float]]:
     """
     columns = COLUMNS[name]
     lines = _read_rows(name, data)
-    if not lines:
+    first = next(lines, None)
+    if first is None:
         raise SubmissionError(f"{name}: expected the columns {', '.join(columns)}, got no text")
-    _check_header(name, *lines[0])
+    _check_header(name, *first)
     table: dict[str, list[float]] = {column: [] for column in columns[1:]}
     line_of_id: dict[str, int] = {}
-    for line, fields in lines[1:]:
+    for line, fields in lines:
+        if len(line_of_id) == rows:
+            _refuse_count(name, rows, f"{rows + 1} or more, line {line}")
         _check_row(name, line, fields, line_of_id)
         for column, text in zip(columns[1:], fields[1:], strict=True):
             table[column].append(
                 _parse_value(f"{name}, line {line}, column {column}", column, text)
             )
     if len(line_of_id) != rows:
-        raise SubmissionError(
-            f"{name}: expected {rows} rows below the header, got {len(line_of_id)}. "
-            "Set --supervised and --unsupervised for another set than the challenge's"
-        )
+        _refuse_count(name, rows, str(len(line_of_id)))
     return table
 
 
-def _read_rows(name: str, data: bytes) -> list[tuple[int, list[str]]]:
-    """Return (line, fields) of every line that is not empty."""
+def _refuse_count(name: str, rows: int, got: str) -> None:
+    raise SubmissionError(
+        f"{name}: expected {rows} rows below the header, got {got}. "
+        "Set --supervised and --unsupervised for another set than the challenge's"
+    )
+
+
+def _read_rows(name: str, data: bytes) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, fields) of every line that is not empty; who finds a bad one stops there."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -193,19 +219,25 @@ def _read_rows(name: str, data: bytes) -> list[tuple[int, list[str]]]:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise SubmissionError(f"{name}, line {line}: expected text, got a zero byte")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows = []
+    blank = 0
     while True:
         line = reader.line_num + 1  # a quoted field may span lines: name the first
         try:
             fields = next(reader)
         except StopIteration:
-            return rows
+            return
         except csv.Error as error:
             raise SubmissionError(
                 f"{name}, line {line}: expected a CSV row, got {error}"
             ) from error
         if fields:
-            rows.append((line, fields))
+            yield line, fields
+            continue
+        blank += 1
+        if blank > MAX_BLANK_LINES:
+            raise SubmissionError(
+                f"{name}, line {line}: expected at most {MAX_BLANK_LINES} empty lines, got more"
+            )
 
 
 def _check_header(name: str, line: int, header: list[str]) -> None:

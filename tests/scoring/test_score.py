@@ -380,6 +380,17 @@ def bad_path(tmp_path, kind):
             archive.writestr(SUP, files[SUP])
     elif kind == "zip bomb":
         return write_zip(tmp_path, {**files, SUP: files[SUP] + "\n" * 2**26})
+    elif kind == "bz2 bomb":
+        path = tmp_path / "results.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+            archive.writestr(UNSUP, files[UNSUP])
+            archive.writestr(SUP, files[SUP] + "\n" * 2**20)
+    elif kind == "bomb with a lying header":
+        content = files[SUP] + "\n" * 2**27
+        path = write_zip(tmp_path, {**files, SUP: content})
+        size = len(content.encode()).to_bytes(4, "little")
+        data = path.read_bytes().replace(size, (100).to_bytes(4, "little"))
+        path.write_bytes(data)
     elif kind == "folder instead of a file":
         path = write_folder(tmp_path, {UNSUP: files[UNSUP]})
         (path / SUP).mkdir()
@@ -405,6 +416,8 @@ def bad_path(tmp_path, kind):
         "zip with an extra file": "__MACOSX",
         "zip with a doubled file": SUP,
         "zip bomb": "at most",
+        "bz2 bomb": "stored or deflated",
+        "bomb with a lying header": "zip",
         "folder instead of a file": SUP,
         "extra folder": "videos",
     }.items(),
@@ -416,6 +429,27 @@ def test_what_is_no_submission_is_refused(tmp_path, capsys, kind, word):
     assert out == ""
     assert err.startswith("error: ") and err.count("\n") == 1
     assert word in err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a\n" * 2**24, "line 1, column 'a'"),
+        ("video_i,rmse\n" + "a\n" * 2**24, "line 2, after"),
+        ("video_i,rmse\n" + "\n" * 2**24, "line 1002: expected at most 1000 empty lines"),
+        ("video_i,rmse\n" + "".join(f"video_{i},0.1\n" for i in range(10**6)), "got 3 or more"),
+    ],
+)
+def test_reading_ends_at_the_first_bad_row(tmp_path, monkeypatch, capsys, text, words):
+    rows_read = []
+    read_rows = score._read_rows
+    monkeypatch.setattr(
+        score, "_read_rows", lambda *a: (rows_read.append(row) or row for row in read_rows(*a))
+    )
+    files = {**good_files(), SUP: text}
+    assert run(write_folder(tmp_path, files)) == 2
+    assert words.replace(", after", ", column rmse") in capsys.readouterr().err
+    assert len(rows_read) < 5
 
 
 @pytest.mark.parametrize("options", [[], ["--results", ".", "--supervised", "0"]])

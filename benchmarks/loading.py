@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 
 from vqe.data import LoaderOptions, VQEDataModule
+from vqe.pixels import to_unit_range
 from vqe.schema import FRAME_COLUMNS, VIDEO_COLUMNS, frame_stem
 from vqe.video import VideoWriter, iter_frames
 
@@ -133,7 +134,7 @@ def build_graph(frame: av.VideoFrame, stream: av.VideoStream) -> av.filter.Graph
 
 
 def build_loader(root: Path, case: str, workers: int):
-    """The loader that training, or a test for `sequential`, uses; and the data module."""
+    """The loader that training, or a test for `sequential`, uses."""
     csv = f"{case.split()[0]}.csv"
     data = VQEDataModule(
         str(root),
@@ -145,12 +146,12 @@ def build_loader(root: Path, case: str, workers: int):
     )
     stage, name = ("fit", "train") if CASES[case] == "random" else ("test", "test")
     data.setup(stage)
-    return getattr(data, f"{name}_dataloader")(), data
+    return getattr(data, f"{name}_dataloader")()
 
 
 def time_case(root: Path, case: str, workers: int, repeats: int) -> tuple[float, float]:
     """Frames a second of the loader and of bare decoders, in turns; the fastest turn counts."""
-    loader, _ = build_loader(root, case, workers)
+    loader = build_loader(root, case, workers)
     frames = sum(len(batch["x"]) for batch in loader)  # the workers start
     with ExitStack() as stack:
         run_bare = prepare_bare(stack, root, case, max(1, workers))
@@ -161,7 +162,7 @@ def time_case(root: Path, case: str, workers: int, repeats: int) -> tuple[float,
 
 def prepare_bare(stack: ExitStack, root: Path, case: str, processes: int) -> Callable[[], object]:
     """Return what runs bare decoders on the frames which the loader reads."""
-    loader, _ = build_loader(root, case, 0)
+    loader = build_loader(root, case, 0)
     rows = [loader.dataset.rows[i] for batch in loader.batch_sampler for i in positions(batch)]
     work = [(root / row.paths["img_source"], row.frame) for row in rows]
     decode = decode_images if not case.startswith("video") else decode_at_random
@@ -182,10 +183,9 @@ def positions(batch: list) -> list[int]:
 
 def time_conversion(root: Path, repeats: int) -> float:
     """Milliseconds a frame that bytes take to become float on this CPU, after loading."""
-    loader, data = build_loader(root, "jpg", 0)
-    batch = next(iter(loader))
-    seconds = min(clock(lambda: data.on_after_batch_transfer(batch, 0)) for _ in range(3 * repeats))
-    return seconds / (2 * len(batch["x"])) * 1e3  # x and y
+    x = next(iter(build_loader(root, "jpg", 0)))["x"]
+    seconds = min(clock(lambda: to_unit_range(x)) for _ in range(3 * repeats))
+    return seconds / len(x) * 1e3
 
 
 def clock(run: Callable[[], object]) -> float:

@@ -19,6 +19,7 @@ from vqe.data import LoaderOptions, VQEDataModule
 from vqe.files import write_csv
 from vqe.losses import Step, SupervisedMSE, VQALoss
 from vqe.models import BilateralGrid
+from vqe.pixels import to_unit_range
 from vqe.schema import FRAME_COLUMNS
 
 SIZE = (368, 640)
@@ -116,8 +117,8 @@ def run_epochs(
         for _ in range(len(loader)):
             sample = watch.run("data", next, batches)
             sample = {key: value.to(device) for key, value in sample.items()}
-            sample = watch.run("data", data.on_after_batch_transfer, sample, 0)
-            x, y, has_target = sample["x"], sample["y"], sample["has_target"]
+            x, y = (watch.run("data", to_unit_range, sample[name]) for name in ("x", "y"))
+            has_target = sample["has_target"]
             enhanced = watch.run("network", network, x)
             scores = critics(x, enhanced, sample["seed"])
             step = Step(x, enhanced, y, has_target, scores)

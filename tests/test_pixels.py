@@ -24,6 +24,14 @@ def test_quantise_clamps_and_rounds():
     assert pixels.quantise(values).tolist() == [0, 0, 1, 255, 255]
 
 
+def test_bytes_stay_bytes_and_floats_stay_in_unit_range():
+    levels = torch.arange(256, dtype=torch.uint8)
+    assert pixels.quantise(levels) is levels
+    floats = pixels.to_unit_range(levels)
+    assert torch.equal(floats, levels.float() / 255)
+    assert torch.equal(pixels.to_unit_range(floats), floats)
+
+
 def test_challenge_range_is_bgr_around_128():
     red = torch.zeros(1, 3, 1, 1)
     red[0, 0] = 1

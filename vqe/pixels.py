@@ -22,13 +22,23 @@ def split_planes(frame_bgr_hwc: np.ndarray, planes_rgb_chw: np.ndarray) -> None:
 
 
 def quantise(frames: torch.Tensor) -> torch.Tensor:
-    """Clamp and round float RGB [0,1] to the uint8 values that a rendered frame holds."""
+    """Clamp and round float RGB [0,1] to the uint8 values that a rendered frame holds.
+
+    Frames that are uint8 already stay as they are.
+    """
+    if frames.dtype == torch.uint8:
+        return frames
     return frames.detach().float().mul(LEVELS).round_().clamp_(0, LEVELS).to(torch.uint8)
 
 
 def dequantise(frames_u8: torch.Tensor) -> torch.Tensor:
     """Turn uint8 RGB into float RGB [0,1]."""
     return frames_u8.float() / LEVELS
+
+
+def to_unit_range(frames: torch.Tensor) -> torch.Tensor:
+    """Return float RGB [0,1] of uint8 frames, or of those that are in this range already."""
+    return dequantise(frames) if frames.dtype == torch.uint8 else frames.float()
 
 
 def bgr_hwc_u8(frame_rgb_chw: torch.Tensor) -> np.ndarray:

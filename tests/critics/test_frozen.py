@@ -84,6 +84,15 @@ def test_what_leaves_the_range_scores_like_the_range_s_end(critics, frames):
     torch.testing.assert_close(outside.clamped, inside.clamped)
 
 
+def test_bytes_score_as_the_floats_they_stand_for(critics, frames):
+    bytes_u8 = [frame.clamp(0, 1).mul(255).round().to(torch.uint8) for frame in frames[:2]]
+    with torch.no_grad():
+        floats = critics(*(frame.float() / 255 for frame in bytes_u8), SEEDS)
+        scores = critics(*bytes_u8, SEEDS)
+    assert torch.equal(scores.clamped, floats.clamped)
+    assert torch.equal(scores.before_clamps, floats.before_clamps)
+
+
 def test_autocast_does_not_change_the_scores(critics, frames):
     with torch.no_grad():
         plain = critics(*frames, SEEDS).clamped

@@ -1,6 +1,7 @@
 import multiprocessing
 
 import cv2
+import pandas as pd
 import pytest
 import torch
 
@@ -48,15 +49,13 @@ def test_workers_deliver_what_the_main_process_does(data_folder, workers, contex
         assert torch.equal(batch[name], value)
 
 
-def test_batches_reach_the_network_as_rgb_in_unit_range(data_folder):
+def test_batches_are_rgb_bytes(data_folder):
     data = build(data_folder)
     batch = next(iter(data.val_dataloader()))
     path = data_folder / data.tables["valid"]["img_source"][int(batch["index"][0])]
-    batch = data.on_after_batch_transfer(batch, 0)
-    expected = torch.from_numpy(cv2.imread(str(path))[..., ::-1].copy()).permute(2, 0, 1) / 255
-    torch.testing.assert_close(batch["x"][0], expected, rtol=0, atol=0)
-    again = data.on_after_batch_transfer(batch, 0)  # what is float already stays
-    assert torch.equal(again["y"], batch["y"])
+    expected = torch.from_numpy(cv2.imread(str(path))[..., ::-1].copy()).permute(2, 0, 1)
+    assert batch["x"].dtype == batch["y"].dtype == torch.uint8
+    assert torch.equal(batch["x"][0], expected)
 
 
 def test_a_video_has_one_number(data_folder):
@@ -65,11 +64,19 @@ def test_a_video_has_one_number(data_folder):
     numbers = {}
     for batch in data.test_dataloader():
         for index, video in zip(batch["index"].tolist(), batch["video"].tolist(), strict=True):
-            numbers.setdefault(video, set()).add(
-                tuple(data.tables["holdout"][VIDEO_KEY].iloc[index])
-            )
-    assert len(numbers) == 5
+            numbers.setdefault(video, set()).add(data.video_of(index))
     assert all(len(videos) == 1 for videos in numbers.values())
+    named = pd.read_csv(data_folder / "test.csv")[list(VIDEO_KEY)].drop_duplicates()
+    assert set().union(*numbers.values()) == set(named.itertuples(index=False, name=None))
+
+
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_a_frame_s_video_is_the_one_of_its_file(data_folder, split):
+    data = build(data_folder)
+    for index, path in enumerate(data.tables[split]["img_source"]):
+        subset, video_id = data.video_of(index, split)
+        assert path.split("/")[-3] == video_id
+        assert "_".join(path.split("/")[:-3]) == subset
 
 
 def test_training_batches_have_the_training_size(data_folder):

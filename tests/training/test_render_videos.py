@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pandas as pd
 import torch
 
+from vqe.data import VQEDataModule
 from vqe.schema import FRAME_COLUMNS
 from vqe.training.callbacks import RenderVideos
 from vqe.video import iter_frames
@@ -15,8 +16,9 @@ def make_trainer(frames):
     rows = [
         (f"x/{i:06d}.png", "", 96, 128, "test_unsupervised", "video_0001") for i in range(frames)
     ]
-    table = pd.DataFrame(rows, columns=FRAME_COLUMNS)
-    return SimpleNamespace(datamodule=SimpleNamespace(tables={"holdout": table}))
+    data = VQEDataModule("unread")
+    data.tables["holdout"] = pd.DataFrame(rows, columns=FRAME_COLUMNS)
+    return SimpleNamespace(datamodule=data)
 
 
 def render(folder, frames, stop=None):

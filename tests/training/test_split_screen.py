@@ -8,10 +8,11 @@ import pytest
 import torch
 from conftest import draw_frame
 
+from vqe.data import VQEDataModule
 from vqe.pixels import rgb_chw_u8
 from vqe.schema import FRAME_COLUMNS
 from vqe.training.callbacks import SplitScreen
-from vqe.training.callbacks.split_screen import split
+from vqe.training.callbacks.split_screen import join_halves
 from vqe.video import iter_frames, probe_video
 
 FRAMES, SIZE = 5, (48, 64)
@@ -33,14 +34,15 @@ def run(callback, videos=VIDEOS, stop=None):
         for subset, video_id in videos
         for i in range(FRAMES)
     ]
-    table = pd.DataFrame(rows, columns=FRAME_COLUMNS)
-    trainer = SimpleNamespace(datamodule=SimpleNamespace(tables={"holdout": table}))
+    data = VQEDataModule("unread")
+    data.tables["holdout"] = pd.DataFrame(rows, columns=FRAME_COLUMNS)
+    trainer = SimpleNamespace(datamodule=data)
     callback.on_test_start(trainer, None)
     batches = 0
     for video in range(len(videos)):
         for first in range(0, FRAMES, 2):
             numbers = range(first, min(first + 2, FRAMES))
-            x = torch.stack([rgb_chw_u8(dark(video, n)) for n in numbers]).float() / 255
+            x = torch.stack([rgb_chw_u8(dark(video, n)) for n in numbers])
             enhanced = torch.stack([rgb_chw_u8(clean(video, n)) for n in numbers])
             index = torch.tensor([video * FRAMES + n for n in numbers])
             outputs = {"rmse": None, "index": index, "enhanced_u8": enhanced}
@@ -89,5 +91,5 @@ def test_interrupted_writing_leaves_nothing_half_done(tmp_path):
 
 def test_frames_given_are_left_alone():
     frames = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
-    assert split(frames, frames, 2)[..., 3:5].eq(255).all()
+    assert join_halves(frames, frames, 2)[..., 3:5].eq(255).all()
     assert frames.eq(0).all()

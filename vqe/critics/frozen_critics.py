@@ -1,4 +1,4 @@
-"""RGB [0,1] frames -> the twelve scores of both frozen critics, with a gradient through the VQA."""
+"""RGB frames -> the twelve scores of both frozen critics, with a gradient through the VQA."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from torch import nn
 from vqe.critics.frozen_vqa import Scores
 from vqe.critics.score_cache import CacheLookup, ScoreCache
 from vqe.critics.score_keys import digest_frames, digest_weights, make_keys
-from vqe.pixels import dequantise, quantise, to_challenge_range
+from vqe.pixels import dequantise, quantise, to_challenge_range, to_unit_range
 
 
 class FrozenCritics(nn.Module):
@@ -45,19 +45,21 @@ class FrozenCritics(nn.Module):
         """Score enhanced frames against their inputs, each critic in its own precision.
 
         Args:
-            x: input frames, RGB [0,1] [B,3,H,W].
-            enhanced: enhanced frames, the same shape; clamped here. The gradient reaches them
-                through the VQA; DOVER, which sees them rounded to 8 bits, is a constant.
+            x: input frames, RGB [B,3,H,W], float in [0,1] or uint8.
+            enhanced: enhanced frames, the same shape, float or uint8; clamped here. The gradient
+                reaches them through the VQA; DOVER, which sees them rounded to 8 bits, is a
+                constant.
             seeds_b: int64 [B], each frame's identity (`vqe.data.dataset.frame_seed`).
         """
         with torch.autocast(x.device.type, enabled=False):
-            x_u8, enhanced = quantise(x), enhanced.float().clamp(0, 1)
+            x_u8, enhanced_u8 = quantise(x), quantise(enhanced)
             digests = digest_frames(x_u8) if self.cache is not None else []
-            d_x, d_enhanced = self._score(x_u8, quantise(enhanced), seeds_b, digests)
+            d_x, d_enhanced = self._score(x_u8, enhanced_u8, seeds_b, digests)
             features_x = self._encode(x_u8, digests)
             if self.cache is not None:
                 self.cache.flush()
-            return self.vqa.compare(features_x, to_challenge_range(enhanced), d_x, d_enhanced)
+            seen = to_challenge_range(to_unit_range(enhanced).clamp(0, 1))
+            return self.vqa.compare(features_x, seen, d_x, d_enhanced)
 
     def report(self) -> None:
         """Log what the cache was good for, if there is one."""

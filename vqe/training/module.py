@@ -14,7 +14,7 @@ from vqe.losses import Step, WeightedTerms
 from vqe.losses.errors import rmse, squared_error
 from vqe.models.crop import Crop
 from vqe.models.enhancement import VideoEnhancer, enhance, flatten_clips
-from vqe.pixels import dequantise, quantise
+from vqe.pixels import dequantise, quantise, to_unit_range
 from vqe.schema import SCORES
 from vqe.training.checkpoints import NETWORK_CONFIG
 from vqe.training.cropping import crop_batch
@@ -79,6 +79,8 @@ class VQEModule(LightningModule):
     def _shared_step(
         self, batch: dict[str, torch.Tensor], progress: float = 1.0
     ) -> tuple[Step, dict[str, torch.Tensor]]:
+        # On the device: bytes travel four times faster.
+        batch = batch | {name: to_unit_range(batch[name]) for name in ("x", "y")}
         clip_length = batch["x"].shape[1] if batch["x"].ndim == 5 else 1
         crop = None
         if self.crop is not None:
@@ -127,10 +129,11 @@ class VQEModule(LightningModule):
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_index: int) -> dict[str, Any]:
         """Measure frames as they would be rendered; return `index` [B] and `enhanced_u8`."""
-        rendered, supervised = self._render(batch, batch_index), batch["has_target"]
-        mse_b = squared_error(rendered[supervised], batch["y"][supervised])
-        self.metrics.update(mse_b, self._score(batch, rendered, ~supervised))
-        return {"index": batch["index"], "enhanced_u8": quantise(rendered)}
+        rendered_u8, supervised = self._render(batch, batch_index), batch["has_target"]
+        pair = (rendered_u8[supervised], batch["y"][supervised])
+        mse_b = squared_error(*map(dequantise, pair))
+        self.metrics.update(mse_b, self._score(batch, rendered_u8, ~supervised))
+        return {"index": batch["index"], "enhanced_u8": rendered_u8}
 
     def on_validation_epoch_end(self) -> None:
         """Log the means over all frames of all ranks."""
@@ -145,13 +148,13 @@ class VQEModule(LightningModule):
             `index` [B], the frames' positions in the table; `enhanced_u8` [B,3,H,W], RGB;
             `rmse` [B] where the video has targets and `scores` [B,12] where it has none, else None.
         """
-        rendered = self._render(batch, batch_index)
+        rendered_u8 = self._render(batch, batch_index)
         supervised = bool(batch["has_target"].all())
-        scores = None if supervised else self._score(batch, rendered, ~batch["has_target"])
+        scores = None if supervised else self._score(batch, rendered_u8, ~batch["has_target"])
         return {
             "index": batch["index"],
-            "enhanced_u8": quantise(rendered),
-            "rmse": rmse(rendered, batch["y"]) if supervised else None,
+            "enhanced_u8": rendered_u8,
+            "rmse": rmse(*map(dequantise, (rendered_u8, batch["y"]))) if supervised else None,
             "scores": scores if scores is not None and len(scores) else None,
         }
 
@@ -168,17 +171,18 @@ class VQEModule(LightningModule):
             self.critics.report()
 
     def _render(self, batch: dict[str, torch.Tensor], batch_index: int) -> torch.Tensor:
+        """Return the enhanced frames as a video holds them, uint8 [B,3,H,W]."""
         if batch_index == 0:
             self.videos.begin()
-        enhanced = self.videos.enhance(self.network, batch["x"], int(batch["video"][0]))
-        return dequantise(quantise(enhanced))
+        frames = dequantise(batch["x"])
+        return quantise(self.videos.enhance(self.network, frames, int(batch["video"][0])))
 
     def _score(
-        self, batch: dict[str, torch.Tensor], rendered: torch.Tensor, chosen: torch.Tensor
+        self, batch: dict[str, torch.Tensor], rendered_u8: torch.Tensor, chosen: torch.Tensor
     ) -> torch.Tensor:
         if self.critics is None or not chosen.any():
-            return rendered.new_zeros(0, len(SCORES))
-        frames = (batch["x"][chosen], rendered[chosen], batch["seed"][chosen])
+            return torch.zeros(0, len(SCORES), device=rendered_u8.device)
+        frames = (batch["x"][chosen], rendered_u8[chosen], batch["seed"][chosen])
         return self.critics(*frames).clamped
 
     def configure_optimizers(self) -> dict[str, Any]:

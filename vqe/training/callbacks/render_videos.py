@@ -4,17 +4,18 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 
+from vqe.data import VQEDataModule
+from vqe.data.index import check_unique_ids
 from vqe.pixels import bgr_hwc_u8
-from vqe.schema import VIDEO_KEY
-from vqe.training.callbacks.holdout import check_unique_ids, holdout_table
+from vqe.training.callbacks.frame_callback import FrameCallback
 from vqe.video import VideoSequence
 
 log = logging.getLogger(__name__)
 
 
-class RenderVideos(Callback):
+class RenderVideos(FrameCallback):
     """Stream each unsupervised video's enhanced frames to `<folder>/<video_id>.mp4`.
 
     Batches arrive video by video (`vqe.data.samplers.VideoBatches`), so that one file is open at a
@@ -30,35 +31,25 @@ class RenderVideos(Callback):
         self.folder = Path(folder)
         self.files = VideoSequence(fps=fps, crf=crf)
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def begin(self, data: VQEDataModule, split: str) -> None:
         """Make the folder and check that no two videos share a name."""
-        check_unique_ids(holdout_table(trainer))
+        check_unique_ids(data.tables[split])
         self.folder.mkdir(parents=True, exist_ok=True)
         self.files.written = 0
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: dict[str, Any],
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def take(
+        self, video: tuple[str, str], outputs: dict[str, Any], batch: dict[str, Any], split: str
     ) -> None:
         """Append the frames of a batch without targets."""
-        if outputs["rmse"] is not None:
-            return
-        video = tuple(holdout_table(trainer)[VIDEO_KEY].iloc[int(outputs["index"][0])])
-        frames = map(bgr_hwc_u8, outputs["enhanced_u8"])
-        self.files.write(self.folder / f"{video[1]}.mp4", frames)
+        if outputs["rmse"] is None:
+            frames = map(bgr_hwc_u8, outputs["enhanced_u8"])
+            self.files.write(self.folder / f"{video[1]}.mp4", frames)
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def finish(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         """Complete the last video."""
         self.files.close()
         log.info("wrote %d videos to %s", self.files.written, self.folder)
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
+    def abort(self) -> None:
         """Leave no half-written video."""
         self.files.abort()

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 
-from vqe.pixels import bgr_hwc_u8, quantise
-from vqe.schema import VIDEO_KEY
-from vqe.training.callbacks.holdout import holdout_table
+from vqe.data import VQEDataModule
+from vqe.pixels import bgr_hwc_u8
+from vqe.training.callbacks.frame_callback import FrameCallback
 from vqe.video import VideoSequence
 
 log = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 WHITE = 255
 
 
-class SplitScreen(Callback):
+class SplitScreen(FrameCallback):
     """Stream the first videos to `<folder>/<subset>_<video_id>.mp4`: input | enhanced.
 
     Both halves belong to one picture: a face in the middle is half as it came, half as the network
@@ -41,40 +41,31 @@ class SplitScreen(Callback):
         self.files = VideoSequence(fps=fps, crf=crf)
         self._seen: set[tuple[str, str]] = set()
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def begin(self, data: VQEDataModule, split: str) -> None:
         """Make the folder and start counting."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.files.written, self._seen = 0, set()
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: dict[str, Any],
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def take(
+        self, video: tuple[str, str], outputs: dict[str, Any], batch: dict[str, Any], split: str
     ) -> None:
         """Append the frames of a batch, if its video is one of the first."""
-        video = tuple(holdout_table(trainer)[VIDEO_KEY].iloc[int(outputs["index"][0])])
         self._seen.add(video)
         if len(self._seen) <= self.videos:
-            halves = split(quantise(batch["x"]), outputs["enhanced_u8"], self.line)
+            halves = join_halves(batch["x"], outputs["enhanced_u8"], self.line)
             self.files.write(self.folder / f"{'_'.join(video)}.mp4", map(bgr_hwc_u8, halves))
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def finish(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         """Complete the last video."""
         self.files.close()
         log.info("wrote %d videos to %s", self.files.written, self.folder)
 
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
+    def abort(self) -> None:
         """Leave no half-written video."""
         self.files.abort()
 
 
-def split(left_bchw: torch.Tensor, right_bchw: torch.Tensor, line: int) -> torch.Tensor:
+def join_halves(left_bchw: torch.Tensor, right_bchw: torch.Tensor, line: int) -> torch.Tensor:
     """Join the left half of one and the right half of the other, uint8 [B,3,H,W], by a line."""
     middle = left_bchw.shape[3] // 2
     joined = torch.cat([left_bchw[..., :middle], right_bchw[..., middle:]], dim=3)

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning import LightningModule, Trainer
 
+from vqe.data import VQEDataModule
+from vqe.data.index import check_unique_ids
 from vqe.files import write_csv
 from vqe.schema import (
     SCORE_OF_COLUMN,
@@ -18,12 +20,14 @@ from vqe.schema import (
     UNSUPERVISED_CSV,
     leaderboard_score,
 )
-from vqe.training.callbacks.holdout import check_unique_ids, holdout_table
+from vqe.training.callbacks.frame_callback import FrameCallback
 
 log = logging.getLogger(__name__)
 
+Batch = tuple[str, np.ndarray]  # video_id, and positions and numbers of its frames
 
-class WriteMetrics(Callback):
+
+class WriteMetrics(FrameCallback):
     """Write the challenge's two CSVs: a row a video, means over its frames.
 
     Every rank's numbers are gathered first and rank 0 writes once, through a temporary name. The
@@ -35,43 +39,36 @@ class WriteMetrics(Callback):
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
-        self._frames: dict[str, list[np.ndarray]] = {}
+        self._batches: dict[str, list[Batch]] = {}
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def begin(self, data: VQEDataModule, split: str) -> None:
         """Check that no two videos share a row."""
-        check_unique_ids(holdout_table(trainer))
-        self._frames = {"rmse": [], "scores": []}
+        check_unique_ids(data.tables[split])
+        self._batches = {"rmse": [], "scores": []}
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: dict[str, Any],
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
+    def take(
+        self, video: tuple[str, str], outputs: dict[str, Any], batch: dict[str, Any], split: str
     ) -> None:
         """Keep a batch's numbers, each frame's position in the table first."""
-        for name, kept in self._frames.items():
+        for name, kept in self._batches.items():
             if outputs[name] is not None:
                 index = outputs["index"].cpu().double()[:, None]  # exact for any table
                 values = outputs[name].cpu().double().reshape(len(index), -1)
-                kept.append(torch.cat([index, values], dim=1).numpy())
+                kept.append((video[1], torch.cat([index, values], dim=1).numpy()))
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def finish(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         """Gather, average over each video's frames, write and log."""
-        table = holdout_table(trainer)
         files = {
             "rmse": (SUPERVISED_CSV, SUPERVISED_COLUMNS),
             "scores": (UNSUPERVISED_CSV, UNSUPERVISED_COLUMNS),
         }
         means = {}
         for name, (file, columns) in files.items():
-            frames = _gather(self._frames[name])
-            if not len(frames):
+            batches = _gather(self._batches[name])
+            if not batches:
                 log.warning("%s is not written: no test frame has these numbers", file)
                 continue
-            videos = _average_videos(frames, table, columns)
+            videos = _average_videos(batches, columns)
             if trainer.is_global_zero:
                 write_csv(videos, self.folder / file, float_format="%.9g")
             means |= videos.drop(columns="video_i").mean().to_dict()
@@ -81,21 +78,17 @@ class WriteMetrics(Callback):
         pl_module.log_dict({f"test/{n}": v for n, v in named.items()}, sync_dist=True)
 
 
-def _gather(kept: list[np.ndarray]) -> np.ndarray:
-    """Stack this rank's frames and those of all others."""
-    parts = [kept]
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        parts = [None] * torch.distributed.get_world_size()
-        torch.distributed.all_gather_object(parts, kept)
-    arrays = [array for part in parts for array in part]
-    return np.concatenate(arrays) if arrays else np.empty((0, 0))
+def _gather(kept: list[Batch]) -> list[Batch]:
+    """Return this rank's batches and those of all others."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return kept
+    parts: list = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, kept)
+    return [batch for part in parts for batch in part]
 
 
-def _average_videos(
-    frames: np.ndarray, table: pd.DataFrame, columns: tuple[str, ...]
-) -> pd.DataFrame:
-    frames = frames[frames[:, 0].argsort(kind="stable")]  # one order, whatever the ranks
-    positions = frames[:, 0].astype(int)
-    values = pd.DataFrame(frames[:, 1:], columns=columns[1:])
-    values.insert(0, columns[0], table["video_id"].astype(str).to_numpy()[positions])
+def _average_videos(batches: list[Batch], columns: tuple[str, ...]) -> pd.DataFrame:
+    batches = sorted(batches, key=lambda batch: batch[1][0, 0])  # one order, whatever the ranks
+    values = pd.DataFrame(np.concatenate([v[:, 1:] for _, v in batches]), columns=columns[1:])
+    values.insert(0, columns[0], [video_id for video_id, v in batches for _ in v])
     return values.groupby(columns[0], sort=True, as_index=False).mean()

@@ -9,7 +9,7 @@ from vqe.cli import entry
 @entry("test_vqe")
 def main(cfg) -> None:
     """Test as configured."""
-    from vqe.training.test import test
+    from vqe.training.testing import test
 
     test(cfg)
 

@@ -8,7 +8,7 @@ from conftest import compose_config
 from vqe.critics.frozen_critics import FrozenCritics
 from vqe.data.dataset import frame_seed
 from vqe.models import Nano, SampleConv
-from vqe.training import test as test_vqe
+from vqe.training import testing
 from vqe.training import train as train_vqe
 
 OPTIONS = (
@@ -39,7 +39,7 @@ def run_test(run, data_folder, checkpoint, *overrides):
         run, f"dataset.path='{data_folder}'", *OPTIONS, *overrides, name="test_vqe"
     )
     config.checkpoint = str(checkpoint)
-    numbers = test_vqe.test(config)
+    numbers = testing.test(config)
     files = sorted(p.relative_to(run).as_posix() for p in run.rglob("*") if p.is_file())
     return numbers, files
 

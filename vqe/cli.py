@@ -39,7 +39,12 @@ CONF_DIR = REPOSITORY / "conf" if IN_CHECKOUT else PACKAGE / "conf"
 FULL_ERROR = "HYDRA_FULL_ERROR"  # 1 in the environment: tracebacks of mistakes too
 
 
-def entry(config_name: str, *, prepare: Callable[[list[str]], list[str]] | None = None) -> Callable:
+def entry(
+    config_name: str,
+    *,
+    prepare: Callable[[list[str]], list[str]] | None = None,
+    check: Callable[[DictConfig], None] | None = None,
+) -> Callable:
     """Make a command of a function that takes the composed config.
 
     The function imports what it needs in its body, so that `--help` and a mistyped key need not
@@ -50,12 +55,20 @@ def entry(config_name: str, *, prepare: Callable[[list[str]], list[str]] | None 
         config_name: of a file in `conf/`, without its suffix.
         prepare: arguments of the command line -> those that Hydra is to read; it may raise
             ValueError or RuntimeError over what Hydra would not explain.
+        check: sees that the files which the composed config names are there, before the function
+            imports what is slow to import; one of `vqe.inputs`.
     """
 
     def decorate(task: Callable) -> Callable[[], None]:
         @functools.wraps(task)
+        def checked(cfg: DictConfig) -> object:
+            if check is not None:
+                check(cfg)
+            return task(cfg)
+
+        @functools.wraps(task)
         def main() -> None:
-            sys.exit(_run(task, config_name, prepare))
+            sys.exit(_run(checked, config_name, prepare))
 
         return main
 

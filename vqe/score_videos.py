@@ -4,9 +4,10 @@ python score_videos.py input=<videos> reference=<inputs> output=scores.csv
 """
 
 from vqe.cli import entry
+from vqe.inputs import check_scoring
 
 
-@entry("score_videos")
+@entry("score_videos", check=check_scoring)
 def main(cfg) -> None:
     """Score as configured; fail if nothing could be scored."""
     from vqe.scoring.score_videos import score_videos

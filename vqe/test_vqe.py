@@ -4,9 +4,10 @@ python test_vqe.py checkpoint=<run>/checkpoints/best.ckpt dataset.path=<data> ..
 """
 
 from vqe.cli import entry
+from vqe.inputs import check_test
 
 
-@entry("test_vqe")
+@entry("test_vqe", check=check_test)
 def main(cfg) -> None:
     """Test as configured."""
     from vqe.training.testing import test

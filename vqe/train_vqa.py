@@ -4,9 +4,10 @@ python train_vqa.py source=<clean footage>, or pairs=<csv of rated pairs>
 """
 
 from vqe.cli import entry
+from vqe.inputs import check_critic_training
 
 
-@entry("train_vqa")
+@entry("train_vqa", check=check_critic_training)
 def main(cfg) -> None:
     """Train as configured."""
     from vqe.critic_training.train import train

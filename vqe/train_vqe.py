@@ -4,9 +4,10 @@ python train_vqe.py --config-name=vqe dataset.path=<data> model_vqa.weights=<VQA
 """
 
 from vqe.cli import check_sweeper, entry
+from vqe.inputs import check_training
 
 
-@entry("vqe", prepare=check_sweeper)
+@entry("vqe", prepare=check_sweeper, check=check_training)
 def main(cfg) -> float | None:
     """Train as configured; return what a sweep optimises."""
     from vqe.training.train import train_for_sweep

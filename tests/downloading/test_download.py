@@ -15,10 +15,10 @@ from file_server import Cut, Stall, pack, run_server
 from omegaconf import OmegaConf
 
 from vqe.cli import CONF_DIR, REPOSITORY, quote_list
-from vqe.critics.weights import SOURCES
 from vqe.downloading.connection import DownloadError
 from vqe.downloading.download import download
 from vqe.downloading.space import Need, count_peak_bytes
+from vqe.inputs import SOURCES
 from vqe.schema import TEST_SUBSETS, TRAIN_SUBSETS
 
 TEST_FILES = {"test_supervised_synthetic": 2, "test_unsupervised": 1}

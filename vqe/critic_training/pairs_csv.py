@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from vqe.inputs import require_pairs
 from vqe.schema import ATTRIBUTES, P
 
 IMAGES = ("img_1", "img_2")
@@ -27,8 +28,7 @@ def read_pairs(path: Path) -> pd.DataFrame:
         FileNotFoundError: there is no such CSV, or an image is missing.
         ValueError: a column is missing, a number is none or out of range, or nothing is known.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"expected a CSV of rated pairs at {path}, got nothing")
+    require_pairs(path)
     table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     missing = [name for name in (*IMAGES, *SCORE_COLUMNS) if name not in table]
     if missing or table.empty:

@@ -11,9 +11,9 @@ from vqe.critics.precision import ChosenPrecision
 from vqe.critics.score_keys import CacheSpec
 from vqe.critics.unetlite import UNetLite
 from vqe.critics.weights import fill_critic, read_own
+from vqe.inputs import STANDIN
 
 log = logging.getLogger(__name__)
-STANDIN = "standin"
 STANDIN_FILE = Path(__file__).with_name("standin.safetensors")
 
 

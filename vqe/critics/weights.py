@@ -22,18 +22,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from vqe.inputs import UNTRAINED, explain_source, require_weights
+
 log = logging.getLogger(__name__)
 
-CHALLENGE_STORAGE = "https://ic3mi.z22.web.core.windows.net/vqe"
-DOVER_RELEASES = "https://github.com/QualityAssessment/DOVER/releases/download"
-SOURCES = {
-    "VQA.ckpt": f"{CHALLENGE_STORAGE}/VQA.ckpt",
-    "DOVER.pth": f"{CHALLENGE_STORAGE}/DOVER.pth or {DOVER_RELEASES}/v0.1.0/DOVER.pth",
-    "DOVER-Mobile.pth": f"{DOVER_RELEASES}/v0.5.0/DOVER-Mobile.pth",
-}
 PREFIX = "_model."  # of the tensors in VQA.ckpt
 SHOWN_KEYS = 10
-UNTRAINED = "untrained"  # in place of a file: seeded random weights
 # Metadata of the files that train_vqa.py writes.
 SIZES = "sizes"  # JSON: widths and depths of the UNetLite
 ABOUT = "about"  # what the critic is, for the log
@@ -60,16 +54,6 @@ READ_ERRORS = (
 )
 
 
-def explain_source(checkpoint_name: str) -> str:
-    """Say where a checkpoint can be had and what runs without it, for error messages."""
-    option = "model_vqa" if checkpoint_name == "VQA.ckpt" else "model_dover"
-    return (
-        f"Download {SOURCES[checkpoint_name]} and name it in {option}.weights. To run without it: "
-        f"{option}.weights=untrained, random weights whose scores mean nothing"
-        + (", or model_dover=off" if option == "model_dover" else "")
-    )
-
-
 def fill_critic(critic: nn.Module, weights: str | None, group: str) -> None:
     """Fill a critic with a file's weights, or with random ones where that is asked for by name.
 
@@ -77,11 +61,7 @@ def fill_critic(critic: nn.Module, weights: str | None, group: str) -> None:
         FileNotFoundError: there is no such file.
         ValueError: no weights are named, or the file does not hold this critic.
     """
-    if weights is None:
-        name = critic.checkpoint_name
-        raise ValueError(
-            f"expected {group}.weights to name {name}, got null. {explain_source(name)}"
-        )
+    require_weights(weights, group, critic.checkpoint_name)
     if weights == UNTRAINED:
         untrained_(critic)
     else:
@@ -128,11 +108,7 @@ def read_checkpoint(path: str | Path, checkpoint_name: str) -> dict:
         ValueError: the file is damaged, holds something else, or holds objects that are refused.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"expected the weights {checkpoint_name}, got no file {path}. "
-            f"{explain_source(checkpoint_name)}"
-        )
+    require_weights(path, "model_vqa", checkpoint_name)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

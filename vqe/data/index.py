@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from vqe.inputs import require_csv
 from vqe.schema import FRAME_COLUMNS, SUBSETS, VIDEO_COLUMNS, VIDEO_KEY
 
 FIRST_ROW = 2  # line of the first data row, as an editor counts
@@ -27,11 +28,7 @@ def read_index(path: Path, query: str | None = None) -> pd.DataFrame:
         FileNotFoundError: there is no such file.
         ValueError: columns, sizes or subsets are wrong, or the query fails or leaves nothing.
     """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"expected a frame CSV at {path}, got nothing. Make it with "
-            f"dataset_builder.py --config-name data/all_30fps data.source_dir={path.parent}"
-        )
+    require_csv(path)
     table = _read_csv(path)
     table.insert(0, "row", np.arange(len(table), dtype=np.int32) + FIRST_ROW)
     _check_sizes(table, path)

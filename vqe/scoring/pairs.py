@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vqe.inputs import require_footage
 from vqe.layout import VIDEO_SUFFIXES
 from vqe.pixels import rgb_chw_u8
 from vqe.video import iter_frames
@@ -36,8 +37,7 @@ def find_videos(source: Path) -> dict[str, Path]:
     """
     if source.is_file():
         return {source.name: source}
-    if not source.is_dir():
-        raise FileNotFoundError(f"expected input to be a video or a folder, got {source}")
+    require_footage(source, "input")
     found = {path.relative_to(source): path for path in source.rglob("*") if _is_video(path)}
     visible = {
         name.as_posix(): path

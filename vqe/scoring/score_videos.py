@@ -13,6 +13,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from vqe.files import write_csv
+from vqe.inputs import require_footage
 from vqe.scoring import VideoScorer, find_reference, find_videos
 
 log = logging.getLogger(__name__)
@@ -75,8 +76,7 @@ def _score_video(
 def _check_reference(source: Path, reference: Path | None) -> None:
     if reference is None:
         return
-    if not reference.exists():
-        raise FileNotFoundError(f"expected reference to be a video or a folder, got {reference}")
+    require_footage(reference, "reference")
     if source.is_dir() and not reference.is_dir():
         raise ValueError(
             f"expected reference to be a folder like the input {source}, got the file {reference}"

@@ -8,6 +8,7 @@ from hydra.utils import instantiate
 from torch import nn
 
 from vqe import models
+from vqe.inputs import require_checkpoint
 
 NETWORK_CONFIG = "network_config"  # key in a checkpoint: how to build the network again
 NETWORK_PREFIX = "network."  # of its weights' names in a checkpoint
@@ -20,11 +21,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: it is no such checkpoint.
     """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"expected a checkpoint at {path}, got nothing. train_vqe.py writes them to "
-            "<run>/checkpoints/{best,last}.ckpt"
-        )
+    require_checkpoint(path)
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling fails in as many ways as there are files

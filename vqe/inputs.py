@@ -1,0 +1,144 @@
+"""Config -> the files it names are there, or an error that says where they come from.
+
+Light: entries check this before they import torch, so that a missing file is told at once.
+"""
+
+from pathlib import Path
+from typing import Any
+
+CHALLENGE_STORAGE = "https://ic3mi.z22.web.core.windows.net/vqe"
+DOVER_RELEASES = "https://github.com/QualityAssessment/DOVER/releases/download"
+SOURCES = {
+    "VQA.ckpt": f"{CHALLENGE_STORAGE}/VQA.ckpt",
+    "DOVER.pth": f"{CHALLENGE_STORAGE}/DOVER.pth or {DOVER_RELEASES}/v0.1.0/DOVER.pth",
+    "DOVER-Mobile.pth": f"{DOVER_RELEASES}/v0.5.0/DOVER-Mobile.pth",
+}
+UNTRAINED = "untrained"  # in place of a file: seeded random weights
+STANDIN = "standin"  # in place of a file: the project's own small VQA
+
+
+def check_training(cfg: Any) -> None:
+    """See that what `train_vqe.py` reads is there: CSVs, weights, the checkpoint to go on from.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: no weights are named for a critic.
+    """
+    names = ["train", "valid"] + ["holdout"] * bool(cfg.test and not cfg.only_validation)
+    _check_data(cfg.dataset, names)
+    _check_critics(cfg)
+    for checkpoint in (cfg.init_from, cfg.resume_from):
+        if checkpoint not in (None, "auto"):
+            require_checkpoint(Path(checkpoint))
+
+
+def check_test(cfg: Any) -> None:
+    """Do the same for `test_vqe.py`: the checkpoint, the CSV, and weights if anything is scored."""
+    require_checkpoint(Path(cfg.checkpoint))
+    _check_data(cfg.dataset, ["holdout"])
+    if not cfg.only_videos:
+        _check_critics(cfg)
+
+
+def check_scoring(cfg: Any) -> None:
+    """Do the same for `score_videos.py`: the videos and the critics' weights."""
+    for key in ("input", "reference"):
+        if cfg[key] is not None:
+            require_footage(Path(cfg[key]), key)
+    _check_critics(cfg, groups=("model_vqa", "model_dover") if cfg.reference else ("model_dover",))
+
+
+def check_critic_training(cfg: Any) -> None:
+    """Do the same for `train_vqa.py`: the footage or the CSV of ratings."""
+    if cfg.source is not None:
+        require_footage(Path(cfg.source), "source")
+    if cfg.pairs is not None:
+        require_pairs(Path(cfg.pairs))
+
+
+def check_synthesis(cfg: Any) -> None:
+    """Do the same for `synthesize.py`: the clean footage."""
+    require_footage(Path(cfg.source), "source")
+
+
+def require_csv(path: Path) -> None:
+    """Raise FileNotFoundError where there is no CSV of frames."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"expected a frame CSV at {path}, got nothing. Make it with "
+            f"dataset_builder.py --config-name data/all_30fps data.source_dir={path.parent}"
+        )
+
+
+def require_checkpoint(path: Path) -> None:
+    """Raise FileNotFoundError where there is no checkpoint of a network."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"expected a checkpoint at {path}, got nothing. train_vqe.py writes them to "
+            "<run>/checkpoints/{best,last}.ckpt"
+        )
+
+
+def require_footage(path: Path, key: str) -> None:
+    """Raise FileNotFoundError where there is neither a file nor a folder of footage."""
+    if not path.exists():
+        raise FileNotFoundError(f"expected {key} to be a video or a folder, got {path}")
+
+
+def require_pairs(path: Path) -> None:
+    """Raise FileNotFoundError where there is no CSV of rated pairs."""
+    if not path.is_file():
+        raise FileNotFoundError(f"expected a CSV of rated pairs at {path}, got nothing")
+
+
+def require_weights(weights: str | Path | None, group: str, checkpoint_name: str) -> None:
+    """See that a critic's weights are named and there.
+
+    Args:
+        weights: a file, `untrained` or `standin`.
+        group: of the config that names them, `model_vqa` or `model_dover`.
+        checkpoint_name: the published file, a key of `SOURCES`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: none is named.
+    """
+    if weights is None:
+        raise ValueError(
+            f"expected {group}.weights to name {checkpoint_name}, got null. "
+            f"{explain_source(checkpoint_name)}"
+        )
+    if weights not in (UNTRAINED, STANDIN) and not Path(weights).is_file():
+        raise FileNotFoundError(
+            f"expected the weights {checkpoint_name}, got no file {weights}. "
+            f"{explain_source(checkpoint_name)}"
+        )
+
+
+def explain_source(checkpoint_name: str) -> str:
+    """Say where a checkpoint can be had and what runs without it, for error messages."""
+    option = "model_vqa" if checkpoint_name == "VQA.ckpt" else "model_dover"
+    return (
+        f"Download {SOURCES[checkpoint_name]} and name it in {option}.weights. To run without it: "
+        f"{option}.weights=untrained, random weights whose scores mean nothing"
+        + (", or model_dover=off" if option == "model_dover" else "")
+    )
+
+
+def _check_data(dataset: Any, names: list[str]) -> None:
+    """See that a data module's CSVs are there, unless it is one of the user's own."""
+    if dataset._target_ == "vqe.data.VQEDataModule":
+        for name in names:
+            if dataset[name] is not None:
+                require_csv(Path(dataset.path) / dataset[name])
+
+
+def _check_critics(cfg: Any, groups: tuple[str, ...] = ("model_vqa", "model_dover")) -> None:
+    for group in groups:
+        critic = cfg[group] or {}
+        target = critic.get("_target_")
+        if target == "vqe.critics.FrozenVQA":
+            require_weights(critic.weights, group, "VQA.ckpt")
+        if target == "vqe.critics.FrozenDOVER":
+            mobile = critic.variant == "mobile"
+            require_weights(critic.weights, group, "DOVER-Mobile.pth" if mobile else "DOVER.pth")

@@ -118,6 +118,7 @@ TINY = (
     "dataset.size=[64,64]",
     "dataset.valid_fraction=0.34",
     "trainer.limit_train_batches=1",
+    "trainer.log_every_n_steps=1",
     "callbacks.progress_bar=null",
     "export_onnx=false",
 )

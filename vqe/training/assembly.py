@@ -13,6 +13,7 @@ from vqe.critics.score_cache import ScoreCache
 from vqe.data import VQEDataModule
 from vqe.device import choose_precision
 from vqe.training.module import VQEModule
+from vqe.training.quiet import quiet_lightning
 
 log = logging.getLogger(__name__)
 instantiate = functools.partial(hydra_instantiate, _convert_="all")
@@ -61,6 +62,7 @@ def build_callbacks(cfg: DictConfig) -> list[Callback]:
 
 def build_trainer(cfg: DictConfig) -> Trainer:
     """Build the trainer with the loggers and callbacks; choose a precision where none is set."""
+    quiet_lightning()
     parts: dict[str, Any] = {"callbacks": build_callbacks(cfg)}
     parts["logger"] = [instantiate(logger) for logger in cfg.get("logger", {}).values() if logger]
     if cfg.trainer.precision is None:

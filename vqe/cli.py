@@ -87,6 +87,7 @@ def _run(task: Callable, config_name: str, prepare: Callable | None) -> int:
     """Run a task under Hydra and return the exit status."""
     full = os.environ.get(FULL_ERROR) == "1"
     _end_on_sigterm()
+    _print_any_name()
     try:
         if prepare is not None:
             sys.argv[1:] = prepare(sys.argv[1:])
@@ -185,6 +186,13 @@ def _end_on_sigterm() -> None:
         os.kill(os.getpid(), number)
 
     signal.signal(signal.SIGTERM, end)
+
+
+def _print_any_name() -> None:
+    """Let file names that are no UTF-8 be printed, with escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def quote_list(key: str) -> Callable[[list[str]], list[str]]:

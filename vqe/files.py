@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+ESCAPE = "backslashreplace"  # of file names that are no UTF-8
+
+
 @dataclass(frozen=True)
 class BadFile:
     """A file or folder that cannot be used, and why."""
@@ -50,13 +53,21 @@ def write_csv(table: pd.DataFrame, path: Path, *, float_format: str | None = Non
     """Write UTF-8 with line feeds under a temporary name, then rename; the folder is made."""
     with complete_or_absent(path) as part:
         table.to_csv(
-            part, index=False, float_format=float_format, encoding="utf-8", lineterminator="\n"
+            part,
+            index=False,
+            float_format=float_format,
+            encoding="utf-8",
+            errors=ESCAPE,
+            lineterminator="\n",
         )
 
 
 def write_rows(columns: Sequence[str], rows: Iterable[Sequence], path: Path) -> None:
     """Write the same as `write_csv` does, row by row: millions need not be in memory."""
-    with complete_or_absent(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+    with (
+        complete_or_absent(path) as part,
+        part.open("w", encoding="utf-8", errors=ESCAPE, newline="") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)

@@ -9,10 +9,10 @@ from vqe.inputs import check_scoring
 
 @entry("score_videos", check=check_scoring)
 def main(cfg) -> None:
-    """Score as configured; fail if nothing could be scored."""
+    """Score as configured; end with status 1 if a video could not be scored."""
     from vqe.scoring.score_videos import score_videos
 
-    if (score_videos(cfg)["error"] != "").all():
+    if (score_videos(cfg)["error"] != "").any():
         raise SystemExit(1)
 
 

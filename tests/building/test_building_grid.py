@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from clips import FFMPEG, make_clip
 
-from vqe.building import grid
 from vqe.building.grid import measure_clip
-from vqe.video import VideoError, iter_frames
+from vqe.video import VideoError, frame_index, iter_frames
 from vqe.video.frame_index import FrameIndex
 
 CLIPS = {
@@ -68,14 +67,14 @@ def test_count_and_size_are_those_of_the_decoded_frames(clips, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_clips_are_not_decoded(clips, name, monkeypatch):
-    monkeypatch.delattr(grid, "iter_frames")
+    monkeypatch.delattr(frame_index, "iter_frames")
     assert measure_clip(clips[name], 30)[0] > 0
 
 
 def test_doubtful_clip_is_decoded(clips, monkeypatch):
     none = np.empty(0, np.int64)
     index = FrameIndex(none, none, none, none, doubt="a packet has no time stamp")
-    monkeypatch.setattr(grid, "index_frames", lambda path, fps: index)
+    monkeypatch.setattr(frame_index, "index_frames", lambda path, fps: index)
     assert measure_clip(clips["plain"], 30) == (len(list(iter_frames(clips["plain"], 30))), 48, 64)
 
 

@@ -12,12 +12,12 @@ from conftest import compose_config
 from hydra.core.global_hydra import GlobalHydra
 
 from vqe import score_videos as command
-from vqe.cli import CONF_DIR
 from vqe.critics import FrozenDOVER, FrozenVQA, UNetLite, untrained_
 from vqe.data.dataset import frame_seed
 from vqe.schema import SCORES
 from vqe.scoring import VideoScorer, find_reference, find_videos, pairs
 from vqe.scoring.score_videos import score_videos
+from vqe.video import VideoWriter, iter_frames
 
 WIDTH, HEIGHT = 64, 48
 DOVER = ["dover_technical", "dover_aesthetic", "dover_overall"]
@@ -49,8 +49,8 @@ def score(tmp_path):
     return run
 
 
-def read_rgb(path, width=WIDTH, height=HEIGHT):
-    bgr = ffmpeg_frames(path, None, width, height)
+def read_rgb(path, width=WIDTH, height=HEIGHT, fps=None):
+    bgr = ffmpeg_frames(path, fps, width, height)
     return torch.from_numpy(bgr[..., ::-1].transpose(0, 3, 1, 2).copy())
 
 
@@ -106,8 +106,8 @@ def test_a_reference_adds_the_vqa_s_scores(videos, score):
     assert list(table.columns) == ["frames", *DOVER, *SCORES, "error"]
     assert (table["error"] == "").all()
     for name, original in {"a.mp4": "a_x.mp4", "deep/b.mkv": "deep/b.mp4"}.items():
-        frames = read_rgb(videos / "enhanced" / name)[::2]
-        reference = read_rgb(videos / "inputs" / original)[::2]
+        frames = read_rgb(videos / "enhanced" / name, fps=30)[::2]
+        reference = read_rgb(videos / "inputs" / original, fps=30)[::2]
         expected = compare(reference, frames, constant(len(frames)), constant(len(frames)))
         values = table.loc[name, list(SCORES)].astype(float).to_numpy()
         np.testing.assert_allclose(values, expected, atol=1e-5)
@@ -127,7 +127,9 @@ def test_the_reference_is_the_vqa_s_first_frame(videos, score, tmp_path):
             (tmp_path / "other.mp4", videos / "enhanced/a.mp4"),
         )
     )
-    frames, gray = (read_rgb(p)[::4] for p in (videos / "enhanced/a.mp4", tmp_path / "other.mp4"))
+    frames, gray = (
+        read_rgb(p, fps=30)[::4] for p in (videos / "enhanced/a.mp4", tmp_path / "other.mp4")
+    )
     half = constant(2)
     assert there["p"].item() == pytest.approx(compare(gray, frames, half, half)[0].item(), abs=1e-5)
     assert back["a3"].item() == pytest.approx(compare(frames, gray, half, half)[3].item(), abs=1e-5)
@@ -150,8 +152,8 @@ class MeanDOVER(torch.nn.Module):
 
 def test_the_clip_view_scores_32_frames_at_once(tmp_path):
     video, reference = tmp_path / "long.mp4", tmp_path / "gray.mp4"
-    make_clip(video, frames=35)
-    make_clip(reference, frames=35, pix_fmt="gray")
+    make_clip(video, frames=35, rate=30)
+    make_clip(reference, frames=35, rate=30, pix_fmt="gray")
     dover = MeanDOVER()
     scorer = VideoScorer(dover, FrozenVQA("untrained"), every=1, batch_size=16, device="cpu")
     row = scorer.score("long.mp4", video, reference)
@@ -210,7 +212,7 @@ def test_what_cannot_be_scored_says_why_and_the_rest_is_scored(videos, tmp_path,
         "cut": "Is the file whole",
         "empty": "got an empty file",
         "lone": "expected the reference lone_x or lone",
-        "long": "expected as many frames as in",
+        "long": "expected a video as long as",
         "small": "expected frames of 32x32 as in",
         "two": "expected one reference for two.mp4, got two.avi, two.mkv",
     }.items():
@@ -226,8 +228,7 @@ def test_what_cannot_be_scored_says_why_and_the_rest_is_scored(videos, tmp_path,
 def run_main(monkeypatch, tmp_path, source):
     GlobalHydra.instance().clear()
     words = [f"input='{source}'", f"output='{tmp_path}/scores.csv'", f"paths.outputs='{tmp_path}'"]
-    conf = ("--config-path", str(CONF_DIR))
-    monkeypatch.setattr(sys, "argv", ["score_videos.py", *conf, *words, "model_dover=off"])
+    monkeypatch.setattr(sys, "argv", ["score_videos.py", *words, "model_dover=off"])
     with pytest.raises(SystemExit) as stopped:
         command.main()
     return stopped.value.code
@@ -237,10 +238,12 @@ def test_the_command_fails_where_nothing_could_be_scored(monkeypatch, tmp_path, 
     source = tmp_path / "source"
     source.mkdir()
     (source / "bad.mp4").write_text("no video")
-    assert run_main(monkeypatch, tmp_path, source) == 1
-    shutil.copy(videos / "enhanced/a.mp4", source)
-    assert run_main(monkeypatch, tmp_path, source) == 0  # one of two
-    assert pd.read_csv(tmp_path / "scores.csv")["error"].isna().tolist() == [True, False]
+    for rows in ([False], [True, False]):  # none scored, then one of two
+        assert run_main(monkeypatch, tmp_path, source) == 1
+        assert pd.read_csv(tmp_path / "scores.csv")["error"].isna().tolist() == rows
+        shutil.copy(videos / "enhanced/a.mp4", source)
+    (source / "bad.mp4").unlink()
+    assert run_main(monkeypatch, tmp_path, source) == 0
 
 
 def test_what_was_scored_before_an_interrupt_is_kept(videos, score, tmp_path, monkeypatch, caplog):
@@ -308,3 +311,49 @@ def test_a_folder_without_videos_is_an_error(tmp_path, score):
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"expected videos \(\.avi.*got none"):
         score(tmp_path / "empty", "model_dover=off")
+
+
+@pytest.mark.parametrize("rate", [15, 24, 25, 50, 60])
+def test_a_rendering_at_30_is_paired_with_its_source_by_time(tmp_path, score, rate):
+    make_clip(tmp_path / "inputs/v.mp4", frames=rate, rate=rate)
+    with VideoWriter(render_place(tmp_path)) as writer:
+        for frame in iter_frames(tmp_path / "inputs/v.mp4", 30):
+            writer.write(frame)
+    table = score_pair(score, tmp_path)
+    assert table.loc["v.mp4", "error"] == ""
+    assert table.loc["v.mp4", "frames"] == 30
+
+
+def test_variable_rates_are_paired_by_time(tmp_path):
+    times = [0, 40, 55, 140, 300, 301, 333, 390, 700]
+    make_clip(tmp_path / "inputs/v.mp4", times=times)
+    frames = list(iter_frames(tmp_path / "inputs/v.mp4", 30))
+    with VideoWriter(render_place(tmp_path)) as writer:
+        for frame in frames:
+            writer.write(frame)
+    groups = pairs.read_groups(
+        tmp_path / "enhanced/v.mp4", tmp_path / "inputs/v.mp4", every=1, size=len(frames)
+    )
+    (group,) = groups
+    difference = (group.frames.float() - group.references.float()).abs()
+    assert difference.mean(dim=(1, 2, 3)).max() < 20  # neighbours differ by far more
+    shifted = (group.frames[1:].float() - group.references[:-1].float()).abs()
+    assert shifted.mean() > difference.mean() * 1.5
+
+
+def test_padding_of_our_own_is_cut(tmp_path, score):
+    make_clip(tmp_path / "inputs/v.mkv", width=63, height=47, pix_fmt="yuv444p", rate=30)
+    with VideoWriter(render_place(tmp_path)) as writer:
+        for frame in iter_frames(tmp_path / "inputs/v.mkv", 30):
+            writer.write(frame)
+    assert score_pair(score, tmp_path).loc["v.mp4", "error"] == ""
+
+
+def render_place(tmp_path):
+    (tmp_path / "enhanced").mkdir()
+    return tmp_path / "enhanced/v.mp4"
+
+
+def score_pair(score, tmp_path):
+    options = ("model_dover=off", "model_vqa.weights=untrained", "every=1")
+    return score(tmp_path / "enhanced", f"reference='{tmp_path / 'inputs'}'", *options)

@@ -12,16 +12,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from vqe.layout import VIDEO_SUFFIXES
+from vqe.layout import PICTURE_SUFFIXES, VIDEO_SUFFIXES, find_files
 from vqe.synthesis.degradation import FPS
 from vqe.synthesis.sources import (
-    PICTURE_SUFFIXES,
-    count_frames,
     fit_frame,
     is_picture,
     read_picture,
 )
 from vqe.video import VideoError, VideoFrames
+from vqe.video.frame_index import count_frames
 
 log = logging.getLogger(__name__)
 MEGABYTE = 2**20
@@ -89,7 +88,7 @@ def split_sources(
         FileNotFoundError: there are none of a kind, or a pattern matches nothing.
     """
     suffixes = VIDEO_SUFFIXES | PICTURE_SUFFIXES
-    found = sorted(p for p in source.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
+    found = find_files(source, suffixes)
     patterns = [] if isinstance(hold_out, float | int) else list(hold_out)
     unmatched = [q for q in [*use, *patterns] if not any(fnmatch(p.name, q) for p in found)]
     if unmatched:
@@ -134,7 +133,7 @@ def _read_frames(path: Path, count: int) -> list[np.ndarray]:
         return [read_picture(path)]
     video = VideoFrames(path, FPS)
     try:
-        total = count_frames(path)
+        total = count_frames(path, FPS)
         places = sorted({round((i + 0.5) * total / count - 0.5) for i in range(count)})
         return [video.read(place).copy() for place in places]
     finally:

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from vqe.inputs import require_footage
-from vqe.layout import VIDEO_SUFFIXES
+from vqe.layout import VIDEO_SUFFIXES, find_files
 from vqe.pixels import rgb_chw_u8
 from vqe.video import iter_frames
 
+PAIRING_FPS = 30  # frames are paired by time, on the grid that the challenge renders
 INPUT_SIDE = "_x"  # the challenge's inputs are video_0001_x.mp4, its results video_0001.mp4
 
 
@@ -38,12 +39,8 @@ def find_videos(source: Path) -> dict[str, Path]:
     if source.is_file():
         return {source.name: source}
     require_footage(source, "input")
-    found = {path.relative_to(source): path for path in source.rglob("*") if _is_video(path)}
-    visible = {
-        name.as_posix(): path
-        for name, path in sorted(found.items())
-        if not any(part.startswith(".") for part in name.parts)
-    }
+    found = find_files(source, VIDEO_SUFFIXES)
+    visible = {path.relative_to(source).as_posix(): path for path in found}
     if not visible:
         raise FileNotFoundError(
             f"expected videos ({', '.join(sorted(VIDEO_SUFFIXES))}) in {source}, got none"
@@ -81,9 +78,12 @@ def find_reference(name: str, reference: Path) -> Path:
 def read_groups(video: Path, reference: Path | None, every: int, size: int) -> Iterator[FrameGroup]:
     """Read every so-many-th frame from the first on, in groups of up to `size`.
 
+    Beside a reference both are read at 30 frames a second, so that frames of one time meet,
+    whatever the rates of the files; alone a video is read frame by frame.
+
     Raises:
         VideoError: a file cannot be read to its end.
-        ValueError: the reference's frames have another size or number.
+        ValueError: the reference has another size or length.
     """
     pairs = islice(_read_pairs(video, reference), 0, None, every)
     while group := list(islice(pairs, size)):
@@ -100,26 +100,33 @@ def read_groups(video: Path, reference: Path | None, every: int, size: int) -> I
 def _read_pairs(
     video: Path, reference: Path | None
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
-    """Yield (number, frame, reference's frame), each video at its own rate."""
-    frames = iter_frames(video, None)
+    """Yield (number, frame, reference's frame): all frames alone, beside a reference by time."""
     if reference is None:
-        yield from ((number, frame, None) for number, frame in enumerate(frames))
+        yield from ((number, frame, None) for number, frame in enumerate(iter_frames(video, None)))
         return
-    both = zip_longest(frames, iter_frames(reference, None))
+    both = zip_longest(iter_frames(video, PAIRING_FPS), iter_frames(reference, PAIRING_FPS))
     for number, (frame, other) in enumerate(both):
         if frame is None or other is None:
             longer = reference if frame is None else video
             raise ValueError(
-                f"expected as many frames as in {reference}, got {video} where {longer.name} alone "
-                f"has more than {number}. Render it with every frame of the reference"
+                f"expected a video as long as {reference}, got {video} where {longer.name} alone "
+                f"goes on after {number / PAIRING_FPS:.2f} s. Render it with all of the reference"
             )
-        if frame.shape != other.shape:
-            sizes = ["x".join(map(str, f.shape[1::-1])) for f in (other, frame)]
-            raise ValueError(
-                f"expected frames of {sizes[0]} as in {reference}, got {sizes[1]} ({video}). "
-                "Render it in the reference's size"
-            )
-        yield number, frame, other
+        yield number, *_cut_padding(video, reference, frame, other)
+
+
+def _cut_padding(
+    video: Path, reference: Path, frame: np.ndarray, other: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut both to the reference's size where rendering padded an odd one to an even one."""
+    height, width = other.shape[:2]
+    if frame.shape[:2] in ((height, width), (height + height % 2, width + width % 2)):
+        return frame[:height, :width], other
+    sizes = ["x".join(map(str, f.shape[1::-1])) for f in (other, frame)]
+    raise ValueError(
+        f"expected frames of {sizes[0]} as in {reference}, got {sizes[1]} ({video}). "
+        "Render it in the reference's size"
+    )
 
 
 def _is_video(path: Path) -> bool:

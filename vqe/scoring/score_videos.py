@@ -14,6 +14,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from vqe.files import write_csv
 from vqe.inputs import require_footage
+from vqe.layout import show_name
 from vqe.scoring import VideoScorer, find_reference, find_videos
 
 log = logging.getLogger(__name__)
@@ -62,14 +63,14 @@ def _score_video(
     scorer: VideoScorer, name: str, video: Path, reference: Path | None, bar: tqdm
 ) -> dict[str, object]:
     """Return a video's row."""
-    row = {"path": name, "frames": 0, "error": ""}
+    row = {"path": show_name(name), "frames": 0, "error": ""}
     try:
         partner = None if reference is None else find_reference(name, reference)
         return row | scorer.score(
             name, video, partner, on_frames=lambda frames: bar.set_postfix(frames=frames)
         )
     except (OSError, RuntimeError, ValueError) as error:  # memory that runs out, too
-        log.error("%s: %s", name, error)
+        log.error("%s: %s", show_name(name), error)
         return row | {"error": str(error)}
 
 

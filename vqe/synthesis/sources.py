@@ -10,12 +10,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from vqe.layout import VIDEO_SUFFIXES
+from vqe.layout import PICTURE_SUFFIXES, VIDEO_SUFFIXES, find_files
 from vqe.synthesis.degradation import FPS
 from vqe.synthesis.parameters import Span
-from vqe.video import VideoError, iter_frames, probe_video
-
-PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
+from vqe.video import VideoError, iter_frames
 
 
 @dataclass(frozen=True)
@@ -55,31 +53,18 @@ def find_sources(source: Path, target: Path) -> list[Path]:
             f"expected data.source_dir outside the source, got {target} in {source}. Move one"
         )
     suffixes = VIDEO_SUFFIXES | PICTURE_SUFFIXES
-    found = (p for p in source.rglob("*") if p.suffix.lower() in suffixes and p.is_file())
-    shown = [p for p in found if not any(part[0] == "." for part in p.relative_to(source).parts)]
+    shown = find_files(source, suffixes)
     if not shown:
         raise FileNotFoundError(
             f"expected clean videos or pictures ({', '.join(sorted(suffixes))}) in {source}, "
             "got none"
         )
-    return sorted(shown)
+    return shown
 
 
 def is_picture(path: Path) -> bool:
     """Tell pictures from videos by the suffix."""
     return path.suffix.lower() in PICTURE_SUFFIXES
-
-
-def count_frames(path: Path) -> int:
-    """Return how many frames a video has at 30 fps, by its header where that tells.
-
-    Raises:
-        VideoError: it cannot be read.
-    """
-    info = probe_video(path)
-    if info.frames and info.fps:
-        return max(1, round(info.frames * FPS / info.fps))
-    return sum(1 for _ in iter_frames(path, FPS, threads=1))
 
 
 def read_clip(

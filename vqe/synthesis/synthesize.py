@@ -15,12 +15,14 @@ from tqdm import tqdm
 from vqe.files import BadFile, write_csv
 from vqe.parallel import open_backend
 from vqe.synthesis import Ranges
+from vqe.synthesis.degradation import FPS
 from vqe.synthesis.plan import Clips, Layout, plan_videos
 from vqe.synthesis.production import make_videos
 from vqe.synthesis.record import Record
 from vqe.synthesis.sheet import write_sheet
-from vqe.synthesis.sources import count_frames, find_sources, is_picture, read_picture
+from vqe.synthesis.sources import find_sources, is_picture, read_picture
 from vqe.video import VideoError
+from vqe.video.frame_index import count_frames
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +131,7 @@ def _measure_source(file: Path) -> int | BadFile | None:
         if is_picture(file):
             read_picture(file)
             return None
-        return count_frames(file)
+        return count_frames(file, FPS)
     except VideoError as e:
         return BadFile(file, e.reason)
 

@@ -13,7 +13,8 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from vqe.video.pyav import read_fraction
-from vqe.video.source import VideoError, file_start, open_video
+from vqe.video.reader import iter_frames
+from vqe.video.source import VideoError, check_grid, file_start, open_video
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +53,24 @@ def index_frames(path: Path, fps: int) -> FrameIndex:
     shown = sorted((p for p in packets if not p.is_discard), key=lambda p: p.pts)
     times = np.array([p.pts for p in shown], np.int64) - start
     key_times = np.array(sorted(p.pts for p in packets if p.is_keyframe), np.int64) - start
-    grid = map_grid(times, int(times[-1]) + (shown[-1].duration or 0), tick, fps)
+    end = int(times[-1]) + (shown[-1].duration or 0)
+    check_grid(round(end * tick * fps), len(times), path)
+    grid = map_grid(times, end, tick, fps)
     return FrameIndex(times, key_times, np.searchsorted(times, key_times), grid)
+
+
+def count_frames(path: Path, fps: int) -> int:
+    """Count the frames that `iter_frames(path, fps)` yields: what is shown, not what is stored.
+
+    All packets are read, which finds a file that was cut short, but pictures are decoded only
+    where packets do not tell their times beyond doubt.
+
+    Raises:
+        VideoError: the file cannot be read.
+    """
+    index = index_frames(path, fps)
+    # decoding also says what is wrong with a video too short for a single frame
+    return len(index.grid) or sum(1 for _ in iter_frames(path, fps, threads=1))
 
 
 def map_grid(times: np.ndarray, end: int, tick: Fraction, fps: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from vqe.video.pyav import read_fraction
-from vqe.video.source import VideoError, decode_video, open_video
+from vqe.video.source import VideoError, check_grid, decode_video, open_video
 
 # What turns a decoded picture upright, by the signs of its display matrix ((a, b), (c, d)).
 UPRIGHT = {
@@ -28,9 +28,13 @@ UPRIGHT = {
 }
 
 
+SQUARE_TOLERANCE = 0.01  # of a pixel's width to its height
+MAX_RATIO = 4
+
+
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a file's video stream holds; width and height as displayed."""
+    """What a file's video stream holds; width and height as displayed, in square pixels."""
 
     width: int
     height: int
@@ -49,10 +53,12 @@ def probe_video(path: str | Path) -> VideoInfo:
     """
     with open_video(path) as (container, stream):
         frame = next(decode_video(container, stream))
-        turned = any(name == "transpose" for name, _ in _upright_filters(frame, container.name))
+        width, height = square_size(frame, stream)
+        if any(name == "transpose" for name, _ in _upright_filters(frame, container.name)):
+            width, height = height, width
         return VideoInfo(
-            width=frame.height if turned else frame.width,
-            height=frame.width if turned else frame.height,
+            width=width,
+            height=height,
             fps=read_fraction(stream.average_rate or stream.guessed_rate),
             frames=stream.frames or None,
             codec=stream.codec_context.codec.canonical_name,
@@ -72,7 +78,7 @@ def iter_frames(
         threads: decoder and filter threads, 0 for one per core.
 
     Yields:
-        uint8, HxWx3, BGR, turned upright.
+        uint8, HxWx3, BGR, turned upright, in square pixels.
 
     Raises:
         VideoError: the file cannot be read to its end; the frames before came already.
@@ -94,7 +100,9 @@ def _filter_frames(
 ) -> Iterator[av.VideoFrame]:
     """Decode and filter: upright, at a constant rate (`pts` counts its frames), BGR."""
     graph = first = None
-    for frame in decode_video(container, stream):
+    for number, frame in enumerate(decode_video(container, stream), start=1):
+        if fps is not None:
+            check_grid(round((frame.time or 0) * fps), number, container.name)
         if graph is None:
             first = picture_format(frame)
             graph = build_graph(frame, stream, fps, threads)
@@ -108,6 +116,23 @@ def _filter_frames(
         yield from _drain_graph(graph)
     graph.push(None)
     yield from _drain_graph(graph)
+
+
+def square_size(frame: av.VideoFrame, stream: VideoStream) -> tuple[int, int]:
+    """Return width and height at which a stored frame's pixels are square; the longer side grows.
+
+    A ratio within a hundredth of 1 is left alone, as is one that no camera writes.
+    """
+    ratio = read_fraction(stream.sample_aspect_ratio)
+    if not ratio or abs(ratio - 1) < SQUARE_TOLERANCE or not 1 / MAX_RATIO <= ratio <= MAX_RATIO:
+        return frame.width, frame.height
+    if ratio > 1:
+        return _even(frame.width * ratio), frame.height
+    return frame.width, _even(frame.height / ratio)
+
+
+def _even(pixels: Fraction) -> int:
+    return max(2, round(pixels / 2) * 2)
 
 
 def picture_format(frame: av.VideoFrame) -> str:
@@ -127,7 +152,10 @@ def build_graph(
         format=frame.format.name,
         time_base=read_fraction(stream.time_base),
     )
-    chain = list(_upright_filters(frame, stream.container.name))
+    chain = []
+    if (size := square_size(frame, stream)) != (frame.width, frame.height):
+        chain.append(("scale", f"{size[0]}:{size[1]}:flags=bicubic"))
+    chain += _upright_filters(frame, stream.container.name)
     if fps is not None:
         chain.append(("fps", str(fps)))
     chain += [("format", "bgr24"), ("buffersink", "")]

@@ -1,8 +1,10 @@
 """Video file -> its decoded pictures in order, each checked; broken files end in `VideoError`."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -11,7 +13,14 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
+from vqe.layout import show_name
 from vqe.video.pyav import open_container, read_fraction
+
+log = logging.getLogger(__name__)
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # ISO/IEC 23091-2, transfer characteristics
+MAX_REPEATS = 300  # points that a frame fills on average: slides change every ten seconds
+FREE_POINTS = 9000  # five minutes at 30 a second
+DEFAULT_BONUS = 5_000_000  # pixels: what ffmpeg gives the track that is marked as default
 
 
 class VideoError(RuntimeError):
@@ -35,7 +44,7 @@ class VideoError(RuntimeError):
 def open_video(
     path: str | Path, *, threads: int = 0
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a video and hand out its container and first video stream.
+    """Open a video and hand out its container and its video stream, the best as ffmpeg sees it.
 
     Args:
         path: the file.
@@ -49,6 +58,7 @@ def open_video(
     try:
         with open_container(path) as container:
             stream = _find_stream(container, path)
+            _warn_of_hdr(path, HDR_TRANSFERS.get(int(stream.codec_context.color_trc)))
             stream.thread_type = "AUTO"
             stream.thread_count = threads
             yield container, stream
@@ -85,7 +95,23 @@ def decode_video(container: InputContainer, stream: VideoStream) -> Iterator[av.
         raise VideoError(path, "expected at least one frame, got none. Is the file whole?")
 
 
+def check_grid(points: int, frames: int, path: str | Path) -> None:
+    """See that a constant grid is not absurdly longer than the frames that fill it.
+
+    Raises:
+        VideoError: the time stamps are damaged.
+    """
+    if points > MAX_REPEATS * frames + FREE_POINTS:
+        raise VideoError(
+            path,
+            f"expected time stamps of a video, got {frames} frames over {points} points of a "
+            "constant rate. Its time stamps are damaged: encode it anew",
+        )
+
+
 def _check_file(path: Path) -> None:
+    if show_name(path) != str(path):  # the library takes names in UTF-8 alone
+        raise VideoError(show_name(path), "expected a name in UTF-8. Rename the file")
     if not path.exists():
         raise VideoError(path, "expected a video, got no such file")
     if not path.is_file():
@@ -95,12 +121,29 @@ def _check_file(path: Path) -> None:
 
 
 def _find_stream(container: InputContainer, path: Path) -> VideoStream:
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:  # the cover of a sound file
-            return stream
+    # not the cover of a sound file
+    tracks = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if tracks:
+        return max(tracks, key=_rank_track)
     kinds = sorted({stream.type for stream in container.streams})
     got = " and ".join(kinds) + " only" if kinds else "no stream at all, it may be cut short"
     raise VideoError(path, f"expected a video stream, got {got}")
+
+
+def _rank_track(stream: VideoStream) -> int:
+    area = (stream.codec_context.width or 0) * (stream.codec_context.height or 0)
+    return area + DEFAULT_BONUS * bool(stream.disposition & Disposition.default)
+
+
+@lru_cache(maxsize=1 << 16)  # says it once for a file
+def _warn_of_hdr(path: Path, transfer: str | None) -> None:
+    if transfer:
+        log.warning(
+            "%s: HDR video (%s), whose levels are taken as those of SDR: it looks flat and grey. "
+            "Convert it to SDR first",
+            path,
+            transfer,
+        )
 
 
 def file_start(container: InputContainer, stream: VideoStream) -> int:

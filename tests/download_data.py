@@ -5,7 +5,7 @@ import random
 from file_server import pack
 
 from vqe.downloading.connection import Patience
-from vqe.downloading.lock import LOCK_FILE
+from vqe.locks import LOCK_FILE
 
 PATIENCE = Patience(retries=2, backoff_seconds=0.01, timeout_seconds=0.5)
 BODY = random.Random(1).randbytes(3_000_000)

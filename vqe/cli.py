@@ -204,6 +204,32 @@ def quote_list(key: str) -> Callable[[list[str]], list[str]]:
     return prepare
 
 
+def rename_key(old: str, new: str) -> Callable[[list[str]], list[str]]:
+    """Return a `prepare` that takes a key's old name for the new one, and says so.
+
+    It raises ValueError where both are given.
+    """
+
+    def prepare(arguments: list[str]) -> list[str]:
+        given = [argument.partition("=")[0].lstrip("+") for argument in arguments]
+        if old not in given:
+            return arguments
+        if new in given:
+            raise ValueError(f"expected {new} once, got {old} too, its old name. Leave {old} out")
+        print(f"warning: {old} is called {new} now; the old name still works", file=sys.stderr)
+        return [
+            argument.replace(old, new, 1) if key == old else argument
+            for key, argument in zip(given, arguments, strict=True)
+        ]
+
+    return prepare
+
+
+def chain(*steps: Callable[[list[str]], list[str]]) -> Callable[[list[str]], list[str]]:
+    """Return a `prepare` that is several of them in turn."""
+    return lambda arguments: functools.reduce(lambda given, step: step(given), steps, arguments)
+
+
 def check_sweeper(arguments: list[str]) -> list[str]:
     """See that the sweeper asked for is installed: Hydra would say "Could not find".
 

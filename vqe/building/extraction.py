@@ -1,8 +1,6 @@
 """A video's mp4s -> its folder of frames, which appears whole or not at all."""
 
 import json
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +8,7 @@ import cv2
 
 from vqe.building.discovery import BadVideoError, SourceVideo
 from vqe.building.options import FrameOptions
-from vqe.files import BadFile
+from vqe.files import BadFile, complete_or_absent
 from vqe.video import VideoError, iter_frames
 
 MARKER = "extraction.json"  # beside x/ and y/: what the frames were made from
@@ -56,19 +54,12 @@ def extract_video(video: SourceVideo, options: FrameOptions) -> bool:
     if video.folder.exists():
         _check_origin(video, origin)
         return False
-    for stale in video.folder.parent.glob(f".{video.video_id}.*.part"):  # of a killed run
-        shutil.rmtree(stale)
-    part = video.folder.with_name(f".{video.video_id}.{os.getpid()}.part")
     try:
-        (part / MARKER).write_text(json.dumps(origin | _extract_clips(video, part, options)))
-        part.rename(video.folder)
-    except OSError:
-        if not video.folder.exists():
-            raise
-        _check_origin(video, origin)  # a worker that outlived a killed run was faster
+        with complete_or_absent(video.folder, overwrite=False) as part:
+            (part / MARKER).write_text(json.dumps(origin | _extract_clips(video, part, options)))
+    except FileExistsError:
+        _check_origin(video, origin)  # a cluster's worker that outlived a killed run was faster
         return False
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return True
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import itertools
 import logging
 import os
 import re
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -76,11 +78,28 @@ def entry(
 
 
 def register_resolvers() -> None:
-    """Let configs interpolate `${vqe_root:}`: the repository, or where an installed one is run."""
+    """Let configs interpolate `${vqe_root:}` and `${vqe_run:<folder>}`.
+
+    The first is the repository, or where an installed command is run; the second names a new folder
+    in the one given by the time, and makes it: no two runs share one.
+    """
     from omegaconf import OmegaConf
 
     root = REPOSITORY if IN_CHECKOUT else Path.cwd()
     OmegaConf.register_new_resolver("vqe_root", lambda: str(root), replace=True)
+    OmegaConf.register_new_resolver("vqe_run", _make_run, replace=True, use_cache=True)
+
+
+def _make_run(folder: str) -> str:
+    name = time.strftime("%Y-%m-%d_%H-%M-%S")
+    for number in itertools.count(1):
+        run = name if number == 1 else f"{name}_{number}"
+        try:
+            Path(folder, run).mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return run
+    raise AssertionError
 
 
 def _run(task: Callable, config_name: str, prepare: Callable | None) -> int:

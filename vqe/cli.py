@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 REPOSITORY = PACKAGE.parent  # of a checkout
 IN_CHECKOUT = (REPOSITORY / "setup.py").is_file() and (REPOSITORY / "conf").is_dir()
 CONF_DIR = REPOSITORY / "conf" if IN_CHECKOUT else PACKAGE / "conf"
+WORD = r"\w+"  # what Hydra reads as text without quotes
 FULL_ERROR = "HYDRA_FULL_ERROR"  # 1 in the environment: tracebacks of mistakes too
 
 
@@ -217,8 +218,33 @@ def _print_any_name() -> None:
 def quote_list(key: str) -> Callable[[list[str]], list[str]]:
     """Return a `prepare` that writes `key=a,b` as `key=[a,b]`: Hydra would take it for two runs."""
 
+    def quote(value: re.Match) -> str:
+        parts = [part.strip() for part in value[1].split(",")]
+        return f"{key}=[{','.join(p if re.fullmatch(WORD, p) else repr(p) for p in parts)}]"
+
     def prepare(arguments: list[str]) -> list[str]:
-        return [re.sub(rf"^{key}=([\w, ]+)$", rf"{key}=[\1]", argument) for argument in arguments]
+        return [re.sub(rf"^{key}=([^\[\]{{}}'\"]+)$", quote, argument) for argument in arguments]
+
+    return prepare
+
+
+def choose_command(name: str, commands: Sequence[str]) -> Callable[[list[str]], list[str]]:
+    """Return a `prepare` that turns the first word, a command, into the config `<name>_<word>`.
+
+    Raises:
+        ValueError: the first word is none of the commands.
+    """
+
+    def prepare(arguments: list[str]) -> list[str]:
+        word, *rest = arguments or [""]
+        if word in commands:
+            return [f"--config-name={name}_{word}", *rest]
+        if word.startswith("-"):
+            return arguments
+        raise ValueError(
+            f"expected the first word to be one of {', '.join(commands)}, got {word or 'nothing'}. "
+            f"Such as: python {name}.py {commands[0]} --help"
+        )
 
     return prepare
 

@@ -60,6 +60,7 @@ setup(
         "pytorch-lightning>=2.4",
         "safetensors>=0.4",
         "tensorboard>=2.15",
+        "timm>=1.0.11",
         "torch>=2.11",
         "torchmetrics>=1.3",
         "torchvision>=0.26",

@@ -1,7 +1,10 @@
 """A key that has a new name: the old one works and says so, both at once are an error."""
 
 import pytest
+from conftest import compose_config
+from omegaconf import OmegaConf
 
+from vqe import download, synthesize, train_vqa
 from vqe.cli import chain, quote_list, rename_key
 
 prepare = rename_key("data.source_dir", "data.target_dir")
@@ -32,3 +35,18 @@ def test_both_names_are_an_error():
 def test_steps_follow_each_other():
     both = chain(prepare, quote_list("parts"))
     assert both(["data.source_dir=a", "parts=b,c"]) == ["data.target_dir=a", "parts=[b,c]"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "old", "name", "new"),
+    [
+        (download, "data.source_dir", "download", "data.target_dir"),
+        (synthesize, "data.source_dir", "synthesize", "data.target_dir"),
+        (train_vqa, "draws.undone", "train_vqa", "draws.correction_strength"),
+    ],
+)
+def test_each_old_name_leads_to_a_key_that_is_there(entry, old, name, new, tmp_path):
+    overrides = entry.OLD_NAME([f"{old}=[0,1]"])
+    assert overrides == [f"{new}=[0,1]"]
+    config = compose_config(tmp_path, *overrides, name=name)
+    assert OmegaConf.select(config, new) == [0, 1]

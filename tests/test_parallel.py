@@ -5,9 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from conftest import HAS_PROC, is_running
 
 from vqe.parallel import map_parallel, open_backend
 
@@ -37,16 +37,8 @@ with open_backend("loky", None, 2):
 """
 
 
-def is_running(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="asks /proc")
+@pytest.mark.skipif(not HAS_PROC, reason="asks /proc")
 def test_workers_end_with_a_killed_parent():
     command = [sys.executable, "-c", WORK]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:

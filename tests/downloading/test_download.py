@@ -10,7 +10,7 @@ import time
 
 import pytest
 from conftest import compose_config, run_command
-from download_data import BODY, FILES, GOOD, PATIENCE, TRAIN, TRAIN_BYTES, list_names
+from download_data import BODY, FILES, GOOD, POLICY, TRAIN, TRAIN_BYTES, list_names
 from file_server import Cut, Stall, pack, run_server
 from omegaconf import OmegaConf
 
@@ -64,7 +64,7 @@ def run(site, tmp_path):
         config = OmegaConf.merge(OmegaConf.load(CONF_DIR / "download.yaml"), changes)
         config = OmegaConf.masked_copy(config, [*USED, "base_url", "dover_url"])
         given = OmegaConf.to_container(config, resolve=True)
-        options = {key: given[key] for key in USED} | {"patience": PATIENCE} | options
+        options = {key: given[key] for key in USED} | {"policy": POLICY} | options
         return download(target_dir=tmp_path / "data", **options)
 
     return run

@@ -2,7 +2,7 @@
 
 from tqdm import tqdm
 
-from vqe.building.discovery import SourceVideo
+from vqe.building.discovery import ChallengeVideo
 from vqe.building.options import FrameOptions
 from vqe.building.preparation import PreparedVideo, prepare_video
 from vqe.parallel import map_parallel, open_backend
@@ -12,7 +12,7 @@ LISTED_AT_ONCE = 32  # videos a task: listing one takes milliseconds, as handing
 
 
 def prepare_videos(
-    videos: list[SourceVideo],
+    videos: list[ChallengeVideo],
     options: FrameOptions,
     *,
     jobs: int,
@@ -55,5 +55,5 @@ def prepare_videos(
     return [done[video.folder] for video in videos]
 
 
-def _is_to_extract(video: SourceVideo, options: FrameOptions) -> bool:
-    return options.source == "frames" and bool(video.clips) and not video.folder.exists()
+def _is_to_extract(video: ChallengeVideo, options: FrameOptions) -> bool:
+    return options.source == "frames" and bool(video.mp4s) and not video.folder.exists()

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from omegaconf import DictConfig, OmegaConf
 
 from vqe.downloading.archive import read_unpacked_bytes, unpack_archive
-from vqe.downloading.connection import DownloadError, Patience
+from vqe.downloading.connection import DownloadError, RetryPolicy
 from vqe.downloading.fetch import fetch_file, is_fetched, probe_file
 from vqe.downloading.sidecar import count_bytes, get_part, get_sidecar
 from vqe.downloading.space import Need, check_space
@@ -50,7 +50,7 @@ def download(
     archives: Mapping[str, Mapping],
     weights: Mapping[str, str | None],
     keep_archives: bool = False,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
 ) -> list[Path]:
     """Fetch what is missing of the parts; one that fails does not stop the others.
 
@@ -61,7 +61,7 @@ def download(
             conf/download.yaml.
         weights: URLs by name; None leaves one out.
         keep_archives: leave the archives beside the folders made of them.
-        patience: retries and pauses.
+        policy: retries and pauses.
 
     Returns:
         The files and folders that are new.
@@ -72,16 +72,16 @@ def download(
         FolderHeldError: another command is writing into the folder.
         ValueError: a part has no such name.
     """
-    target_dir, patience = Path(target_dir).absolute(), patience or Patience()
+    target_dir, policy = Path(target_dir).absolute(), policy or RetryPolicy()
     items = _list_items(_split_parts(parts, [*archives, WEIGHTS]), target_dir, archives, weights)
     target_dir.mkdir(parents=True, exist_ok=True)
     failures: dict[Item, str] = {}
     with hold_folder(target_dir):
-        needs = _try_each(items, lambda item: _plan(item, patience, keep_archives), failures)
+        needs = _try_each(items, lambda item: _plan(item, policy, keep_archives), failures)
         needs = {item: need for item, need in needs.items() if need}
         if needs:
             check_space(target_dir, needs.values())
-        made = _try_each(needs, lambda item: _make(item, patience, keep_archives), failures)
+        made = _try_each(needs, lambda item: _make(item, policy, keep_archives), failures)
     if failures:
         listing = "\n".join(f"  {item.path.name}: {words}" for item, words in failures.items())
         raise DownloadError(
@@ -135,19 +135,19 @@ def _try_each(
     return done
 
 
-def _plan(item: Item, patience: Patience, keep_archives: bool) -> Need | None:
+def _plan(item: Item, policy: RetryPolicy, keep_archives: bool) -> Need | None:
     """Return the space that an item needs, None if it is there."""
     if item.folder and item.folder.is_dir() and any(item.folder.iterdir()):
         _check_folder(item)
         log.info("%s is there and whole", item.folder)
         return None
-    if is_fetched(item.url, item.path, patience, item.file_bytes):
+    if is_fetched(item.url, item.path, policy, item.file_bytes):
         size, have = count_bytes(item.path), count_bytes(item.path)
         if not item.folder:
             log.info("%s is there and whole", item.path)
             return None
     else:
-        size = probe_file(item.url, patience, item.file_bytes).size_bytes
+        size = probe_file(item.url, policy, item.file_bytes).size_bytes
         have = min(size, count_bytes(get_part(item.path)))
     if not item.folder:
         return Need(size - have)
@@ -167,10 +167,10 @@ def _check_folder(item: Item) -> None:
     check_counts(count_files(item.folder, expected), expected, item.folder, advice)
 
 
-def _make(item: Item, patience: Patience, keep_archives: bool) -> Path:
+def _make(item: Item, policy: RetryPolicy, keep_archives: bool) -> Path:
     """Fetch an item, and unpack it if it is an archive."""
     if not item.path.exists():  # else the plan has found it whole
-        fetch_file(item.url, item.path, patience, item.file_bytes)
+        fetch_file(item.url, item.path, policy, item.file_bytes)
     if not item.folder:
         return item.path
     unpack_archive(item.path, item.folder, item.counts)
@@ -190,7 +190,7 @@ def download_as_configured(cfg: DictConfig) -> list[Path]:
             archives=options["archives"],
             weights=options["weights"],
             keep_archives=cfg.keep_archives,
-            patience=Patience(cfg.retries, cfg.backoff_seconds, cfg.timeout_seconds),
+            policy=RetryPolicy(cfg.retries, cfg.backoff_seconds, cfg.timeout_seconds),
         )
     except KeyboardInterrupt:
         log.error("interrupted; the same command goes on from what is there")

@@ -13,7 +13,6 @@ from torch import nn
 
 from vqe.cli import CONF_DIR
 from vqe.critics.frozen_critics import FrozenCritics
-from vqe.files import complete_or_absent
 from vqe.training.assembly import build_critics
 from vqe.training.checkpoints import load_network
 from vqe.training.train import train
@@ -113,5 +112,6 @@ class Trainer:
 
 def write_json(path: Path, content: object) -> None:
     """Write a JSON file, whole or not at all."""
-    with complete_or_absent(path) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    part.replace(path)

@@ -13,10 +13,14 @@ import torch
 from challenge_data import make_data
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from network_checks import perturb
 from omegaconf import DictConfig
 
 import vqe.cli
+from vqe.export.onnx import export_onnx
+from vqe.models import Nano
 from vqe.schema import FRAME_COLUMNS
+from vqe.training.checkpoints import NETWORK_CONFIG, NETWORK_PREFIX
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
@@ -90,18 +94,6 @@ def run_command(command: list[str], folder: Path, *, threads: int = 1) -> str:
     return done.stdout
 
 
-HAS_PROC = Path("/proc/self").is_dir()
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process is there and not a zombie, by /proc."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder that tests read and do not change."""
@@ -151,3 +143,30 @@ def tiny_config(tmp_path: Path, data_folder: Path):
         return compose_config(run, f"dataset.path='{data_folder}'", *TINY, *overrides)
 
     return make
+
+
+SMALL_NANO = {"_target_": "vqe.models.Nano", "grid_size": 8, "low_res": 32, "width": 4}
+
+
+@pytest.fixture(scope="session")
+def small_nano():
+    """A small network that changes much and remembers."""
+    arguments = {name: value for name, value in SMALL_NANO.items() if name != "_target_"}
+    return perturb(Nano(**arguments)).eval()
+
+
+@pytest.fixture(scope="session")
+def nano_checkpoint(small_nano, tmp_path_factory) -> Path:
+    """`small_nano` as train_vqe.py keeps it."""
+    path = tmp_path_factory.mktemp("weights") / "best.ckpt"
+    weights = {NETWORK_PREFIX + name: value for name, value in small_nano.state_dict().items()}
+    torch.save({"state_dict": weights, NETWORK_CONFIG: SMALL_NANO}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def nano_onnx(small_nano, tmp_path_factory) -> Path:
+    """`small_nano` as ONNX."""
+    path = tmp_path_factory.mktemp("weights") / "network.onnx"
+    export_onnx(small_nano, path, check_sizes=((48, 64),))
+    return path

@@ -54,3 +54,17 @@ def to_challenge_range(frames_bchw: torch.Tensor) -> torch.Tensor:
 def from_challenge_range(frames_bchw: torch.Tensor) -> torch.Tensor:
     """Turn challenge range, BGR `(pixel - 128) / 128`, into float RGB [0,1]."""
     return (frames_bchw.flip(1) * CHALLENGE_CENTRE + CHALLENGE_CENTRE) / LEVELS
+
+
+def to_unit(rgb_hwc: np.ndarray) -> np.ndarray:
+    """Turn uint8 or uint16 RGB [H,W,3] into contiguous float32 planes [3,H,W] in [0,1]."""
+    unit = np.ascontiguousarray(rgb_hwc.transpose(2, 0, 1)).astype(np.float32)
+    unit /= np.iinfo(rgb_hwc.dtype).max
+    return unit
+
+
+def from_unit(planes_chw: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Clamp and round float32 planes [3,H,W] in [0,1] to uint8 or uint16 RGB [H,W,3]."""
+    peak = np.iinfo(dtype).max
+    rounded = np.rint(planes_chw * np.float32(peak)).clip(0, peak).astype(dtype)
+    return np.ascontiguousarray(rounded.transpose(1, 2, 0))

@@ -46,7 +46,7 @@ def load_network(
     checkpoint = read_checkpoint(path)
     if config is None:
         config = checkpoint[NETWORK_CONFIG]
-        network = _build_known(config, path)
+        network = build_known(config, path)
     else:
         network = instantiate(config, _convert_="all")
     network.load_state_dict(network_weights(checkpoint))
@@ -80,7 +80,12 @@ def network_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
     return {k[len(NETWORK_PREFIX) :]: v for k, v in weights if k.startswith(NETWORK_PREFIX)}
 
 
-def _build_known(config: dict[str, Any], path: Path) -> nn.Module:
+def build_known(config: dict[str, Any], path: Path) -> nn.Module:
+    """Build a network of `vqe.models` from the config in a file.
+
+    Raises:
+        ValueError: the config names something else, or arguments that it does not take.
+    """
     target = config.get("_target_", "")
     known = {f"vqe.models.{name}": name for name in models.__all__}
     if target not in known:

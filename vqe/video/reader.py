@@ -54,7 +54,7 @@ def probe_video(path: str | Path) -> VideoInfo:
     with open_video(path) as (container, stream):
         frame = next(decode_video(container, stream))
         width, height = square_size(frame, stream)
-        if any(name == "transpose" for name, _ in _upright_filters(frame, container.name)):
+        if any(name == "transpose" for name, _ in find_upright_filters(frame, container.name)):
             width, height = height, width
         return VideoInfo(
             width=width,
@@ -155,7 +155,7 @@ def build_graph(
     chain = []
     if (size := square_size(frame, stream)) != (frame.width, frame.height):
         chain.append(("scale", f"{size[0]}:{size[1]}:flags=bicubic"))
-    chain += _upright_filters(frame, stream.container.name)
+    chain += find_upright_filters(frame, stream.container.name)
     if fps is not None:
         chain.append(("fps", str(fps)))
     chain += [("format", "bgr24"), ("buffersink", "")]
@@ -163,7 +163,8 @@ def build_graph(
     return graph
 
 
-def _upright_filters(frame: av.VideoFrame, path: str) -> tuple[tuple[str, str], ...]:
+def find_upright_filters(frame: av.VideoFrame, path: str) -> tuple[tuple[str, str], ...]:
+    """Return name and argument of each filter that turns a decoded picture upright."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return ()

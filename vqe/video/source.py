@@ -57,7 +57,7 @@ def open_video(
     _check_file(path)
     try:
         with open_container(path) as container:
-            stream = _find_stream(container, path)
+            stream = find_stream(container, path)
             _warn_of_hdr(path, HDR_TRANSFERS.get(int(stream.codec_context.color_trc)))
             stream.thread_type = "AUTO"
             stream.thread_count = threads
@@ -120,7 +120,12 @@ def _check_file(path: Path) -> None:
         raise VideoError(path, "expected a video, got an empty file")
 
 
-def _find_stream(container: InputContainer, path: Path) -> VideoStream:
+def find_stream(container: InputContainer, path: str | Path) -> VideoStream:
+    """Return a container's video stream, the best as ffmpeg sees it.
+
+    Raises:
+        VideoError: there is none.
+    """
     # not the cover of a sound file
     tracks = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if tracks:

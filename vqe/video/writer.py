@@ -1,6 +1,5 @@
 """Frames, one by one -> an h264 mp4 that appears whole or not at all (`VideoWriter`)."""
 
-import errno
 import json
 import logging
 import os
@@ -13,8 +12,6 @@ from types import TracebackType
 
 import numpy as np
 
-from vqe.files import explain_no_space, put_in_place
-from vqe.temporary import name_temporary, remove
 from vqe.video.source import VideoError
 
 log = logging.getLogger(__name__)
@@ -52,7 +49,7 @@ class VideoWriter:
     ):
         self.path = Path(path).absolute()
         self.frames = 0
-        self._part: Path | None = None  # from the first frame on
+        self._part = self.path.with_name(f".{self.path.name}.part")
         self._fps = fps
         self._pix_fmt = pix_fmt
         self._options = {"crf": str(crf)} | ({"preset": preset} if preset else {})
@@ -84,7 +81,6 @@ class VideoWriter:
         Raises:
             ValueError: another type or size, or the writer is closed.
             VideoError: the library fails.
-            NoSpaceError: the disk is full.
         """
         self._check(frame)
         height, width = frame.shape[:2]
@@ -104,7 +100,6 @@ class VideoWriter:
 
         Raises:
             VideoError: no frame was written, or the library fails; then no file is left.
-            NoSpaceError: the disk is full.
         """
         if self._finished:
             return
@@ -113,7 +108,7 @@ class VideoWriter:
             raise VideoError(self.path, "expected at least one frame, got none: not written")
         self._finish_encoder()
         try:
-            put_in_place(self._part, self.path)
+            self._part.replace(self.path)
         except OSError as e:
             self.abort()
             raise VideoError(self.path, f"cannot be written: {e.strerror}") from e
@@ -130,8 +125,7 @@ class VideoWriter:
             with suppress(OSError):  # what its pipe still holds is dropped
                 self._encoder.stdin.close()
             self._encoder.stderr.close()
-        if self._part is not None:
-            remove(self._part)
+        self._part.unlink(missing_ok=True)
 
     def _check(self, frame: np.ndarray) -> None:
         where = f"({self.path}, frame {self.frames + 1})"
@@ -151,7 +145,6 @@ class VideoWriter:
                 "%s: %dx%d padded to %dx%d by repeating the last column or row",
                 *(self.path, width, height, *padded),
             )
-        self._part = name_temporary(self.path)
         settings = {
             "path": str(self._part),
             "width": padded[0],
@@ -175,6 +168,4 @@ class VideoWriter:
         if self._encoder.wait() != 0:
             self.abort()
             last = next((line for line in reversed(words) if line.strip()), "the encoder died")
-            if last == os.strerror(errno.ENOSPC):
-                raise explain_no_space(self.path.parent)
             raise VideoError(self.path, f"cannot be written: {last}")

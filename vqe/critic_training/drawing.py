@@ -1,0 +1,130 @@
+"""A seed -> a handful of versions of one picture, for the critic to compare with each other."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from vqe.critic_training.versions import Finish, Version
+from vqe.synthesis import Parameters, Ranges, Span
+from vqe.synthesis.ranges import check_range
+
+Range = tuple[float, float]
+FINISH_LIMITS = {
+    "stops": (-4, 4),
+    "warmth_stops": (-4, 4),
+    "saturation": (0, 4),
+    "contrast": (0.1, 4),
+    "smooth_sigma": (0, 5),
+    "sharpen": (0, 6),
+}
+KEPT = ("side_light_degrees", "blur_aspect", "blur_degrees", "blur_shape")  # say which, not how bad
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draw groups of four versions: clean, bad, corrected, and one more.
+
+    The bad one has a camera's faults. The corrected one is the bad one after a finish that undoes
+    a share of its light and colour faults, too little or too much, and may overdo the rest. The
+    fourth is, in equal parts, the bad one with only a share of its faults, the clean one after a
+    finish it did not need, or another bad one.
+
+    Args:
+        camera: what a bad camera's parameters are drawn from; H.264 is drawn by `h264_qp` instead.
+        h264_qp: range of the quantiser.
+        h264_probability: of H.264 in a bad version.
+        undone: range of the share of light and cast that a correction takes back; 1 is right.
+        finish: a range for each parameter of `Finish`.
+        finish_probability: of each of them to be there in a finish.
+
+    Raises:
+        ValueError: a range is out of order or out of its limits, or is missing.
+    """
+
+    camera: Ranges
+    h264_qp: Range
+    h264_probability: float
+    undone: Range
+    finish: Mapping[str, Range]
+    finish_probability: float
+
+    def __post_init__(self) -> None:
+        if self.camera.probability["h264"] != 0:
+            raise ValueError(
+                "expected camera.probability.h264 to be 0, got "
+                f"{self.camera.probability['h264']}: a bit rate says nothing of a single frame. "
+                "Set h264_probability instead"
+            )
+        if set(self.finish) != set(FINISH_LIMITS):
+            raise ValueError(
+                f"expected finish ranges of {', '.join(FINISH_LIMITS)}, "
+                f"got {', '.join(self.finish)}"
+            )
+        for name, limits in FINISH_LIMITS.items():
+            check_range(f"finish.{name}", self.finish[name], limits)
+        check_range("h264_qp", self.h264_qp, (0, 51))
+        check_range("undone", self.undone, (-1, 3))
+        for name in ("h264_probability", "finish_probability"):
+            value = getattr(self, name)
+            check_range(name, (value, value), (0, 1))
+
+    def draw(self, random: np.random.Generator) -> list[Version]:
+        """Draw a group of four versions."""
+        bad = self._draw_bad(random)
+        corrected = dataclasses.replace(bad, finish=self._draw_correction(bad.camera, random))
+        way = random.integers(3)
+        if way == 0:
+            other = shrink_version(bad, random.uniform(0.2, 0.8))
+        elif way == 1:
+            other = Version(finish=self._draw_finish(random, at_least_one=True))
+        else:
+            other = self._draw_bad(random)
+        return [Version(), bad, corrected, other]
+
+    def _draw_bad(self, random: np.random.Generator) -> Version:
+        camera = self.camera.draw(int(random.integers(2**62)))
+        coded = random.random() < self.h264_probability
+        return Version(camera, round(random.uniform(*self.h264_qp)) if coded else None)
+
+    def _draw_finish(self, random: np.random.Generator, *, at_least_one: bool = False) -> Finish:
+        has = {name: random.random() < self.finish_probability for name in FINISH_LIMITS}
+        if at_least_one:
+            has[list(has)[random.integers(len(has))]] = True
+        drawn = {name: random.uniform(*self.finish[name]) for name, wanted in has.items() if wanted}
+        return Finish(**drawn)
+
+    def _draw_correction(self, camera: Parameters, random: np.random.Generator) -> Finish:
+        finish = self._draw_finish(random)
+        light, cast = random.uniform(*self.undone), random.uniform(*self.undone)
+        return dataclasses.replace(
+            finish,
+            stops=-light * camera.exposure_stops.start,
+            warmth_stops=-cast * camera.warmth_stops.start,
+        )
+
+
+def shrink_version(version: Version, share: float) -> Version:
+    """Return a version with a share in [0,1] of each of the camera's and codec's faults."""
+    neutral, changed = Parameters(), {}
+    for f in dataclasses.fields(Parameters):
+        value, start = getattr(version.camera, f.name), getattr(neutral, f.name)
+        if f.name in KEPT or value is None:
+            continue
+        if isinstance(value, Span):
+            changed[f.name] = Span(
+                *[start.start + share * (v - start.start) for v in (value.start, value.end)]
+            )
+        elif isinstance(value, tuple):
+            changed[f.name] = tuple(share * v for v in value)
+        elif f.name == "jpeg_quality":
+            changed[f.name] = round(95 + share * (value - 95))
+        else:
+            changed[f.name] = start + share * (value - start)
+    qp = version.h264_qp
+    return Version(
+        dataclasses.replace(version.camera, **changed),
+        None if qp is None else round(24 + share * (qp - 24)),
+        version.finish,
+    )

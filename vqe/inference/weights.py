@@ -1,0 +1,116 @@
+"""A name -> the network it stands for: a checkpoint, an ONNX file, a shipped network, or none."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+from hydra.utils import instantiate
+from safetensors.torch import load_file
+from torch import nn
+
+import vqe.models
+from vqe.export.onnx import export_onnx
+from vqe.files import complete_or_absent
+from vqe.training.checkpoints import NETWORK_CONFIG, build_known, load_network
+
+SHIPPED = Path(vqe.models.__file__).with_name("weights")  # <name>.safetensors
+CACHE = "vqe/onnx"  # below the user's folder for caches
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A network in one of two forms, and what tells it from every other."""
+
+    name: str
+    digest: str
+    network: nn.Module | None  # in eval mode
+    onnx: Path | None
+
+    def to_onnx(self) -> Path:
+        """Return the ONNX file; a network of PyTorch is exported once and kept."""
+        if self.onnx is not None:
+            return self.onnx
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        path = Path(home) / CACHE / f"{self.digest}.onnx"
+        if not path.is_file():
+            with complete_or_absent(path) as part:
+                export_onnx(self.network, part)
+        return path
+
+
+def find_weights(weights: str | Path | None, network_config: dict[str, Any] | None) -> Weights:
+    """Find a network.
+
+    Args:
+        weights: a checkpoint of `train_vqe.py`, a `network.onnx`, or the name of a shipped
+            network; None for a network without parameters.
+        network_config: how to build a network of one's own, or one without parameters.
+
+    Raises:
+        FileNotFoundError: there is no such file or name.
+        ValueError: the file is no such thing, or nothing is named.
+    """
+    if weights is None:
+        return _build_without(network_config)
+    path = Path(weights)
+    if not path.is_file():
+        path = _find_shipped(str(weights))
+    digest = hash_file(path)
+    if path.suffix == ".onnx":
+        return Weights(str(weights), digest, None, path)
+    if path.suffix == ".safetensors":
+        network = _load_shipped(path)
+    else:
+        network, _ = load_network(path, network_config)
+    return Weights(str(weights), digest, network.eval(), None)
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _build_without(network_config: dict[str, Any] | None) -> Weights:
+    if network_config is None:
+        raise ValueError(
+            "expected weights=<checkpoint | network.onnx | name>, got null. "
+            "model_vqe=identity needs none"
+        )
+    network = instantiate(network_config, _convert_="all").eval()
+    if any(True for _ in network.parameters()):
+        raise ValueError(
+            f"expected weights=<checkpoint> for {network_config['_target_']}, which has "
+            "parameters, got null"
+        )
+    name = json.dumps(network_config, sort_keys=True)
+    return Weights(
+        type(network).__name__.lower(), hashlib.sha256(name.encode()).hexdigest(), network, None
+    )
+
+
+def _find_shipped(name: str) -> Path:
+    path = SHIPPED / f"{name}.safetensors"
+    if path.is_file():
+        return path
+    names = sorted(p.stem for p in SHIPPED.glob("*.safetensors"))
+    there = ", ".join(names) if names else "none yet"
+    raise FileNotFoundError(
+        f"expected weights to be a checkpoint of train_vqe.py, a network.onnx or the name of a "
+        f"shipped network ({there}), got {name}"
+    )
+
+
+def _load_shipped(path: Path) -> nn.Module:
+    """Build the network that a safetensors file names in its metadata, with its weights."""
+    with safetensors.safe_open(path, "pt") as file:
+        config = (file.metadata() or {}).get(NETWORK_CONFIG)
+    if config is None:
+        raise ValueError(f"expected {NETWORK_CONFIG!r} in the metadata of {path}, got none")
+    network = build_known(json.loads(config), path)
+    network.load_state_dict(load_file(path))
+    return network

@@ -3,15 +3,35 @@
 from setuptools import find_packages, setup
 
 DASK = ["distributed>=2024.1"]
-TEST = ["imageio-ffmpeg>=0.5", "pytest>=8", "pytest-xdist>=3.8", "ruff>=0.6", *DASK]
+TEST = [
+    "httpx>=0.27",
+    "imageio-ffmpeg>=0.5",
+    "playwright>=1.45",
+    "pytest>=8",
+    "pytest-xdist>=3.8",
+    "ruff>=0.6",
+    "statsmodels>=0.14",
+    *DASK,
+]
 # the sweeper's Optuna 2.10 keeps studies with no later ones
 SWEEP = ["hydra-optuna-sweeper>=1.3", "sqlalchemy<2", "alembic<1.17"]
+RATINGS = [
+    "httptools>=0.6",
+    "jinja2>=3.1",
+    "psycopg2-binary>=2.9",
+    "scipy>=1.11",
+    "sqlalchemy>=1.4",
+    "starlette>=0.40",
+    "uvicorn>=0.30",
+    'uvloop>=0.19; sys_platform != "win32"',
+]
 EXPORT = ["onnx>=1.16", "onnxruntime>=1.20", "onnxscript>=0.3"]
 
 COMMANDS = [
     "vqe-build = vqe.dataset_builder:main",
     "vqe-download = vqe.download:main",
     "vqe-enhance = vqe.enhance:main",
+    "vqe-ratings = vqe.ratings:main",
     "vqe-score = vqe.score_videos:main",
     "vqe-synthesize = vqe.synthesize:main",
     "vqe-test = vqe.test_vqe:main",
@@ -41,6 +61,7 @@ setup(
         "pytorch-lightning>=2.4",
         "safetensors>=0.4",
         "tensorboard>=2.15",
+        "timm>=1.0.11",
         "torch>=2.11",
         "torchmetrics>=1.3",
         "torchvision>=0.26",
@@ -50,6 +71,13 @@ setup(
         "vqe": ["py.typed"],
         "vqe.conf": ["*.yaml", "*/*.yaml"],
         "vqe.critics": ["standin.safetensors"],
+        "vqe.subjective": ["pages/*"],
     },
-    extras_require={"dask": DASK, "export": EXPORT, "sweep": SWEEP, "test": TEST + EXPORT + SWEEP},
+    extras_require={
+        "dask": DASK,
+        "export": EXPORT,
+        "ratings": RATINGS,
+        "sweep": SWEEP,
+        "test": TEST + EXPORT + RATINGS + SWEEP,
+    },
 )

@@ -13,6 +13,7 @@ from torch import nn
 
 from vqe.cli import CONF_DIR
 from vqe.critics.frozen_critics import FrozenCritics
+from vqe.files import complete_or_absent
 from vqe.training.assembly import build_critics
 from vqe.training.checkpoints import load_network
 from vqe.training.train import train
@@ -112,6 +113,5 @@ class Trainer:
 
 def write_json(path: Path, content: object) -> None:
     """Write a JSON file, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    with complete_or_absent(path) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -12,9 +12,9 @@ import torch
 from golden_weights import golden_state, image
 from measuring import synchronise
 
-from vqe.critics import FrozenDOVER, FrozenVQA, pair
+from vqe.critics import FrozenDOVER, FrozenVQA, frozen_critics
+from vqe.critics.feature_cache import FeatureCache
 from vqe.critics.frozen_critics import FrozenCritics
-from vqe.critics.score_cache import ScoreCache
 from vqe.data import LoaderOptions, VQEDataModule
 from vqe.files import write_csv
 from vqe.losses import Step, SupervisedMSE, VQALoss
@@ -58,7 +58,7 @@ def measure_step(device: torch.device, quick: bool, compiled: bool) -> dict:
             torch.save(weights, paths[name])
         plain, cached = (
             run_epochs(data, variant, paths, cache, device, compiled)
-            for cache in (None, ScoreCache(Path(folder)))
+            for cache in (None, FeatureCache(Path(folder)))
         )
     figures = {"step_batch": batch, "step_seconds": sum(plain.values()) / steps}
     figures |= {f"step_{part}_seconds": value / steps for part, value in plain.items()}
@@ -92,7 +92,7 @@ def run_epochs(
     data: VQEDataModule,
     variant: str,
     weights: dict[str, str],
-    cache: ScoreCache | None,
+    cache: FeatureCache | None,
     device: torch.device,
     compiled: bool,
 ) -> dict[str, float]:
@@ -103,8 +103,8 @@ def run_epochs(
     vqa = FrozenVQA(weights["vqa"], compiled=compiled)
     critics = FrozenCritics(vqa, dover, cache).to(device)
     watch = Stopwatch(device)
-    original = pair.digest_frames
-    watch.wrap(pair, "digest_frames", "dover")
+    original = frozen_critics.digest_frames
+    watch.wrap(frozen_critics, "digest_frames", "dover")
     watch.wrap(critics, "_score", "dover")
     watch.wrap(critics, "_encode", "vqa")
     watch.wrap(critics.vqa, "compare", "vqa")
@@ -126,5 +126,5 @@ def run_epochs(
             watch.run("backward", loss.backward)
             watch.run("network", optimizer.step)
             optimizer.zero_grad()
-    pair.digest_frames = original
+    frozen_critics.digest_frames = original
     return {part: watch.seconds[part] for part in ("data", "network", "dover", "vqa", "backward")}

@@ -94,6 +94,18 @@ def run_command(command: list[str], folder: Path, *, threads: int = 1) -> str:
     return done.stdout
 
 
+HAS_PROC = Path("/proc/self").is_dir()
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process is there and not a zombie, by /proc."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder that tests read and do not change."""

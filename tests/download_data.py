@@ -1,13 +1,13 @@
-"""What the download tests share: patience, content and a small challenge to unpack."""
+"""What the download tests share: retries, content and a small challenge to unpack."""
 
 import random
 
 from file_server import pack
 
-from vqe.downloading.connection import Patience
-from vqe.downloading.lock import LOCK_FILE
+from vqe.downloading.connection import RetryPolicy
+from vqe.locks import LOCK_FILE
 
-PATIENCE = Patience(retries=2, backoff_seconds=0.01, timeout_seconds=0.5)
+POLICY = RetryPolicy(retries=2, backoff_seconds=0.01, timeout_seconds=0.5)
 BODY = random.Random(1).randbytes(3_000_000)
 
 FILES = {"train_supervised_synthetic": 4, "train_supervised_real": 2, "train_unsupervised": 3}

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -158,3 +160,12 @@ def test_help_and_mistakes_wait_for_no_torch(name):
             [sys.executable, "-c", program, argument], capture_output=True, text=True, check=True
         )
         assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_no_two_runs_share_a_folder(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "strftime", lambda form, *rest: "2026-01-01_00-00-00")
+    folders = []
+    for _ in range(3):
+        assert run(lambda cfg: folders.append(cfg.paths.run), "input=x")[0] == 0
+    assert len(set(folders)) == 3
+    assert all(Path(folder).is_dir() for folder in folders)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import itertools
 import logging
 import os
 import re
 import signal
 import sys
+import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 REPOSITORY = PACKAGE.parent  # of a checkout
 IN_CHECKOUT = (REPOSITORY / "setup.py").is_file() and (REPOSITORY / "conf").is_dir()
 CONF_DIR = REPOSITORY / "conf" if IN_CHECKOUT else PACKAGE / "conf"
+WORD = r"\w+"  # what Hydra reads as text without quotes
 FULL_ERROR = "HYDRA_FULL_ERROR"  # 1 in the environment: tracebacks of mistakes too
 
 
@@ -76,11 +79,28 @@ def entry(
 
 
 def register_resolvers() -> None:
-    """Let configs interpolate `${vqe_root:}`: the repository, or where an installed one is run."""
+    """Let configs interpolate `${vqe_root:}` and `${vqe_run:<folder>}`.
+
+    The first is the repository, or where an installed command is run; the second names a new folder
+    in the one given by the time, and makes it: no two runs share one.
+    """
     from omegaconf import OmegaConf
 
     root = REPOSITORY if IN_CHECKOUT else Path.cwd()
     OmegaConf.register_new_resolver("vqe_root", lambda: str(root), replace=True)
+    OmegaConf.register_new_resolver("vqe_run", _make_run, replace=True, use_cache=True)
+
+
+def _make_run(folder: str) -> str:
+    name = time.strftime("%Y-%m-%d_%H-%M-%S")
+    for number in itertools.count(1):
+        run = name if number == 1 else f"{name}_{number}"
+        try:
+            Path(folder, run).mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return run
+    raise AssertionError
 
 
 def _run(task: Callable, config_name: str, prepare: Callable | None) -> int:
@@ -198,10 +218,61 @@ def _print_any_name() -> None:
 def quote_list(key: str) -> Callable[[list[str]], list[str]]:
     """Return a `prepare` that writes `key=a,b` as `key=[a,b]`: Hydra would take it for two runs."""
 
+    def quote(value: re.Match) -> str:
+        parts = [part.strip() for part in value[1].split(",")]
+        return f"{key}=[{','.join(p if re.fullmatch(WORD, p) else repr(p) for p in parts)}]"
+
     def prepare(arguments: list[str]) -> list[str]:
-        return [re.sub(rf"^{key}=([\w, ]+)$", rf"{key}=[\1]", argument) for argument in arguments]
+        return [re.sub(rf"^{key}=([^\[\]{{}}'\"]+)$", quote, argument) for argument in arguments]
 
     return prepare
+
+
+def choose_command(name: str, commands: Sequence[str]) -> Callable[[list[str]], list[str]]:
+    """Return a `prepare` that turns the first word, a command, into the config `<name>_<word>`.
+
+    Raises:
+        ValueError: the first word is none of the commands.
+    """
+
+    def prepare(arguments: list[str]) -> list[str]:
+        word, *rest = arguments or [""]
+        if word in commands:
+            return [f"--config-name={name}_{word}", *rest]
+        if word.startswith("-"):
+            return arguments
+        raise ValueError(
+            f"expected the first word to be one of {', '.join(commands)}, got {word or 'nothing'}. "
+            f"Such as: python {name}.py {commands[0]} --help"
+        )
+
+    return prepare
+
+
+def rename_key(old: str, new: str) -> Callable[[list[str]], list[str]]:
+    """Return a `prepare` that takes a key's old name for the new one, and says so.
+
+    It raises ValueError where both are given.
+    """
+
+    def prepare(arguments: list[str]) -> list[str]:
+        given = [argument.partition("=")[0].lstrip("+") for argument in arguments]
+        if old not in given:
+            return arguments
+        if new in given:
+            raise ValueError(f"expected {new} once, got {old} too, its old name. Leave {old} out")
+        print(f"warning: {old} is called {new} now; the old name still works", file=sys.stderr)
+        return [
+            argument.replace(old, new, 1) if key == old else argument
+            for key, argument in zip(given, arguments, strict=True)
+        ]
+
+    return prepare
+
+
+def chain(*steps: Callable[[list[str]], list[str]]) -> Callable[[list[str]], list[str]]:
+    """Return a `prepare` that is several of them in turn."""
+    return lambda arguments: functools.reduce(lambda given, step: step(given), steps, arguments)
 
 
 def check_sweeper(arguments: list[str]) -> list[str]:

@@ -16,6 +16,8 @@ SOURCES = {
 UNTRAINED = "untrained"  # in place of a file: seeded random weights
 STANDIN = "standin"  # in place of a file: the project's own small VQA
 
+RATED_PAIRS = "rated_pairs.csv"  # in the folder of a study that ratings.py analysed
+
 
 def check_training(cfg: Any) -> None:
     """See that what `train_vqe.py` reads is there: CSVs, weights, the checkpoint to go on from.
@@ -53,7 +55,7 @@ def check_critic_training(cfg: Any) -> None:
     if cfg.source is not None:
         require_footage(Path(cfg.source), "source")
     if cfg.pairs is not None:
-        require_pairs(Path(cfg.pairs))
+        find_pairs(Path(cfg.pairs))
 
 
 def check_synthesis(cfg: Any) -> None:
@@ -85,10 +87,23 @@ def require_footage(path: Path, key: str) -> None:
         raise FileNotFoundError(f"expected {key} to be a video or a folder, got {path}")
 
 
-def require_pairs(path: Path) -> None:
-    """Raise FileNotFoundError where there is no CSV of rated pairs."""
+def find_pairs(path: Path) -> Path:
+    """Return the CSV of rated pairs: the file itself, or that of a study's folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if path.is_dir():
+        found = path / RATED_PAIRS
+        if not found.is_file():
+            raise FileNotFoundError(
+                f"expected a study with {RATED_PAIRS}, got none in {path}. "
+                f"Make it: python ratings.py analyse study={path}"
+            )
+        return found
     if not path.is_file():
         raise FileNotFoundError(f"expected a CSV of rated pairs at {path}, got nothing")
+    return path
 
 
 def require_weights(weights: str | Path | None, group: str, checkpoint_name: str) -> None:

@@ -1,12 +1,20 @@
 """How joblib runs tasks: in this machine's processes or on a dask cluster."""
 
 import importlib.util
-from collections.abc import Iterator
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import joblib
 
 ANSWER_SECONDS = 20
+WATCH_SECONDS = 0.2
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -44,3 +52,45 @@ def open_backend(
         ) from e
     with client, joblib.parallel_config("dask", client=client, n_jobs=jobs):
         yield
+
+
+def map_parallel(
+    function: Callable[..., Result],
+    items: Iterable[Item],
+    *arguments: object,
+    in_order: bool = True,
+    batch_size: int | str = "auto",
+) -> Iterator[Result]:
+    """Call `function(item, *arguments)` for each item on the backend that is open.
+
+    Processes of this machine that work at it end with this one, even if it is killed: they would
+    go on writing, beside the workers of the run that is started next.
+
+    Args:
+        function: one that can travel, as the items, the arguments and the results.
+        items: one for each call.
+        *arguments: the same in all calls.
+        in_order: False yields results as they come.
+        batch_size: items that travel together.
+    """
+    order = "generator" if in_order else "generator_unordered"
+    parallel = joblib.Parallel(batch_size=batch_size, return_as=order)
+    call = joblib.delayed(_call_watched)
+    return parallel(call(os.getpid(), function, item, *arguments) for item in items)
+
+
+def _call_watched(caller: int, function: Callable[..., Result], *arguments: object) -> Result:
+    if os.getppid() == caller and not _watching:
+        threading.Thread(target=_end_with, args=(caller,), daemon=True).start()
+        _watching.append(caller)
+    return function(*arguments)
+
+
+_watching: list[int] = []  # of a worker: whom, one at most
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent does."""
+    while os.getppid() == parent:
+        time.sleep(WATCH_SECONDS)
+    os._exit(1)

@@ -1,13 +1,15 @@
 """Clean footage of one's own -> supervised pairs in the challenge's layout.
 
-python synthesize.py source=<clean videos or pictures> data.source_dir=<data>
+python synthesize.py source=<clean videos or pictures> data.target_dir=<data>
 """
 
-from vqe.cli import entry
+from vqe.cli import entry, rename_key
 from vqe.inputs import check_synthesis
 
+OLD_NAME = rename_key("data.source_dir", "data.target_dir")
 
-@entry("synthesize", check=check_synthesis)
+
+@entry("synthesize", prepare=OLD_NAME, check=check_synthesis)
 def main(cfg) -> None:
     """Make the pairs that the config describes."""
     from vqe.synthesis.synthesize import synthesize_as_configured

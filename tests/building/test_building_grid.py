@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from clips import FFMPEG, make_clip
 
-from vqe.building.grid import measure_clip
+from vqe.building.preparation import measure_mp4
 from vqe.video import VideoError, frame_index, iter_frames
 from vqe.video.frame_index import FrameIndex
 
@@ -62,26 +62,26 @@ NAMES = [*CLIPS, "long", *DERIVED, "cut open gop", "cut intra refresh"]
 def test_count_and_size_are_those_of_the_decoded_frames(clips, name):
     for fps in (30, 7, 60, 24):
         frames = list(iter_frames(clips[name], fps))
-        assert measure_clip(clips[name], fps) == (len(frames), *frames[0].shape[:2])
+        assert measure_mp4(clips[name], fps) == (len(frames), *frames[0].shape[:2])
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_clips_are_not_decoded(clips, name, monkeypatch):
     monkeypatch.delattr(frame_index, "iter_frames")
-    assert measure_clip(clips[name], 30)[0] > 0
+    assert measure_mp4(clips[name], 30)[0] > 0
 
 
 def test_doubtful_clip_is_decoded(clips, monkeypatch):
     none = np.empty(0, np.int64)
     index = FrameIndex(none, none, none, none, doubt="a packet has no time stamp")
     monkeypatch.setattr(frame_index, "index_frames", lambda path, fps: index)
-    assert measure_clip(clips["plain"], 30) == (len(list(iter_frames(clips["plain"], 30))), 48, 64)
+    assert measure_mp4(clips["plain"], 30) == (len(list(iter_frames(clips["plain"], 30))), 48, 64)
 
 
 def test_file_is_read_anew(tmp_path):
     for count in (25, 50):
         path = make_clip(tmp_path / "clip.mp4", frames=count)
-        assert measure_clip(path, 25)[0] == count
+        assert measure_mp4(path, 25)[0] == count
 
 
 def test_cut_file_is_an_error(clips, tmp_path):
@@ -90,10 +90,10 @@ def test_cut_file_is_an_error(clips, tmp_path):
         path = tmp_path / f"{name}.mp4"
         path.write_bytes(content)
         with pytest.raises(VideoError, match=rf"{name}\.mp4"):
-            measure_clip(path, 30)
+            measure_mp4(path, 30)
 
 
 def test_clip_too_short_for_a_frame_is_an_error(tmp_path):
     path = make_clip(tmp_path / "short.mp4", frames=1, rate=100)
     with pytest.raises(VideoError, match="half a frame"):
-        measure_clip(path, 1)
+        measure_mp4(path, 1)

@@ -7,6 +7,7 @@ from challenge_data import UNSUPERVISED, build, make_data, read_errors, snapshot
 from clips import make_clip
 from omegaconf import OmegaConf
 
+from vqe import parallel
 from vqe.building import workers
 from vqe.cli import CONF_DIR
 from vqe.synthesis import Ranges
@@ -48,7 +49,7 @@ def make_pairs(root, **options):
         make_clip(root / f"clean/{number}.mp4", rate=30, frames=4)
     given = OmegaConf.to_container(OmegaConf.load(CONF_DIR / "synthesize.yaml"))
     return synthesize(
-        **{"source": root / "clean", "source_dir": root / "data", "sheet_rows": 1},
+        **{"source": root / "clean", "target_dir": root / "data", "sheet_rows": 1},
         ranges=Ranges(**given["degradation"]),
         clips=Clips(frames=3, per_source=1, max_size=[32, 48], zoom=[1.05, 1.4]),
         layout=Layout(["train_supervised_synthetic"], ["test_unsupervised"], 0.0),
@@ -84,14 +85,14 @@ def test_dask_and_its_address_go_together(tmp_path, options):
 
 
 def test_missing_dask_names_the_package(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(parallel.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(RuntimeError, match="pip install distributed"):
         build(make_data(tmp_path), backend="dask", dask_address=ADDRESS)
 
 
 def test_absent_scheduler_is_an_error(tmp_path, monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr(workers, "ANSWER_SECONDS", 1)
+    monkeypatch.setattr(parallel, "ANSWER_SECONDS", 1)
     with socket.socket() as taken:  # bound, but nobody listens
         taken.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
@@ -103,12 +104,12 @@ def test_quick_and_slow_videos_share_no_task(tmp_path, monkeypatch):
     """Else minutes of extraction would wait behind each other in one worker."""
     make_data(tmp_path)
     sizes = []
-    parallel = workers.joblib.Parallel
+    plain = parallel.joblib.Parallel
 
     def spy(**options):
         sizes.append(options["batch_size"])
-        return parallel(**options)
+        return plain(**options)
 
-    monkeypatch.setattr(workers.joblib, "Parallel", spy)
+    monkeypatch.setattr(parallel.joblib, "Parallel", spy)
     assert build(tmp_path).videos == 9
     assert sizes == [1, workers.LISTED_AT_ONCE]

@@ -27,11 +27,13 @@ from challenge_data import (
     snapshot,
 )
 from clips import FFMPEG, make_clip
+from conftest import HAS_PROC, is_running
 from hydra import compose, initialize_config_dir
 
 from vqe.building import extraction
 from vqe.building.build import build_dataset
 from vqe.cli import CONF_DIR, REPOSITORY
+from vqe.locks import FolderHeldError
 from vqe.schema import FRAME_COLUMNS
 
 SLOW = {"rate": 1, "frames": 5, "width": 640, "height": 270}  # 150 frames of 5 ms
@@ -282,19 +284,50 @@ def test_killed_build_goes_on_to_the_same_result(tmp_path, original):
     assert snapshot(killed) == snapshot(undisturbed)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_PROC, reason="asks /proc")
+def test_a_build_restarted_after_its_parent_alone_was_killed(tmp_path, original):
+    """Its workers would go on and meet the next run's."""
+    killed = shutil.copytree(original, tmp_path / "killed")
+    make_clip(killed / TEST_UNSUPERVISED / "video_0009_x.mp4", **SLOW)
+    undisturbed = shutil.copytree(killed, tmp_path / "undisturbed")
+    build(undisturbed)
+    process = start_builder(killed, "data.jobs=2")
+    parts = []
+    deadline = time.monotonic() + 120
+    while not parts:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+        parts = list(killed.glob("test/unsupervised/.*.part/x/*_0009.png"))
+    worker = int(parts[0].parents[1].name.split("-")[1])  # temporary names say whose they are
+    assert worker != process.pid and is_running(worker)
+    with pytest.raises(FolderHeldError):
+        build(killed)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    report = build(killed)
+    assert 1 <= report.extracted <= 7
+    assert snapshot(killed) == snapshot(undisturbed)
+    while is_running(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_running(worker)
+    assert not list(killed.rglob(".*"))
+
+
 def test_faster_rival_is_accepted(source_dir, monkeypatch):
     """A worker may outlive its killed run and finish a video that the next run works on."""
-    extract = extraction._extract_clips
+    extract = extraction._extract_mp4s
 
     def let_rival_win(video, part, options):
         record = extract(video, part, options)
-        sizes = {side: clip.stat().st_size for side, clip in video.clips.items()}
+        sizes = {side: clip.stat().st_size for side, clip in video.mp4s.items()}
         origin = {"video_fps": options.video_fps, "bytes": sizes, "frame_format": "png"}
         shutil.copytree(part, video.folder)
         (video.folder / extraction.MARKER).write_text(json.dumps(origin | record))
         return record
 
-    monkeypatch.setattr(extraction, "_extract_clips", let_rival_win)
+    monkeypatch.setattr(extraction, "_extract_mp4s", let_rival_win)
     report = build(source_dir)
     assert (report.videos, report.frames, report.extracted) == (9, 43, 0)
     assert not list(source_dir.rglob(".*"))

@@ -17,14 +17,14 @@ from vqe.critic_training.footage import load_footage, split_sources
 from vqe.critic_training.module import CriticModule, known_mse
 from vqe.critic_training.pairs_csv import SCORE_COLUMNS, read_pairs, split_pairs
 from vqe.critic_training.report import build_report
-from vqe.critic_training.samples import DrawnVersions, RatedPairs, view_frames
+from vqe.critic_training.samples import DrawnVariants, RatedPairs, crop_frames
 from vqe.critics import UNetLite
 from vqe.critics.unetlite import SqueezeExcite
 
 CONFIG = OmegaConf.load(CONF_DIR / "train_vqa.yaml")
 
 
-def draws(**changes):
+def sampler(**changes):
     return instantiate(OmegaConf.merge(CONFIG.draws, changes), _convert_="all")
 
 
@@ -145,22 +145,22 @@ def test_pairs_are_held_out_by_content(tmp_path):
 # samples
 
 
-def test_views_are_the_same_part_of_every_frame():
+def test_crops_are_the_same_part_of_every_frame():
     frame = draw_picture(0, 90, 120)
     for seed in range(8):
-        first, second = view_frames([frame, 255 - frame], 48, np.random.default_rng(seed))
+        first, second = crop_frames([frame, 255 - frame], 48, np.random.default_rng(seed))
         assert first.shape == (48, 48, 3)
         assert np.abs(first.astype(int) + second - 255).max() <= 1
-    (small,) = view_frames([draw_picture(0, 30, 40)], 48, np.random.default_rng(0))
+    (small,) = crop_frames([draw_picture(0, 30, 40)], 48, np.random.default_rng(0))
     assert small.shape == (48, 48, 3)
 
 
 def test_fixed_samples_repeat_and_training_samples_do_not():
     sources = [[draw_picture(n, 64, 64)] for n in range(3)]
-    fixed = DrawnVersions(sources, draws(), count=6, side=32, seed=5)
+    fixed = DrawnVariants(sources, sampler(), count=6, side=32, seed=5)
     assert all(torch.equal(fixed[3][k], fixed[3][k]) for k in ("frames", "p", "a"))
     assert not torch.equal(fixed[0]["frames"], fixed[3]["frames"])
-    fresh = DrawnVersions(sources, draws(), count=6, side=32)
+    fresh = DrawnVariants(sources, sampler(), count=6, side=32)
     assert not torch.equal(fresh[0]["frames"], fresh[0]["frames"])
     sample = fixed[1]
     assert sample["frames"].shape == (4, 3, 32, 32) and sample["frames"].dtype == torch.uint8
@@ -171,7 +171,8 @@ def test_fixed_samples_repeat_and_training_samples_do_not():
 def test_a_collage_is_of_several_sources():
     greys = [[np.full((64, 64, 3), value, np.uint8)] for value in (40, 90, 140, 190, 230)]
     whole, collages = (
-        DrawnVersions(greys, draws(), count=20, side=32, collages=share, seed=0) for share in (0, 1)
+        DrawnVariants(greys, sampler(), count=20, side=32, collages=share, seed=0)
+        for share in (0, 1)
     )
     clean = [[samples[i]["frames"][0] for i in range(20)] for samples in (whole, collages)]
     assert all(frame.float().std() == 0 for frame in clean[0])
@@ -191,7 +192,7 @@ def test_a_collage_is_of_several_sources():
 )
 def test_wrong_draws_are_named(changes, words):
     with pytest.raises(Exception, match=words):
-        draws(**changes)
+        sampler(**changes)
 
 
 # loss, report
@@ -228,10 +229,10 @@ def test_p_of_a_pair_is_the_network_s_and_knows_no_dover():
 
 def test_a_short_training_learns_to_rank_and_never_weighs_dover():
     torch.manual_seed(0)
-    quick = draws(
+    quick = sampler(
         camera={"exposure_stops": [-3, -1], "probability": {"exposure": 1, "shot_noise": 0}}
     )
-    data = DrawnVersions([[draw_picture(n)] for n in range(6)], quick, count=64, side=32)
+    data = DrawnVariants([[draw_picture(n)] for n in range(6)], quick, count=64, side=32)
     module = CriticModule(UNetLite((8, 16, 24), (1, 1, 1)))
     optimizer = torch.optim.AdamW(module.parameters(), lr=3e-3)
     losses = []
@@ -245,7 +246,7 @@ def test_a_short_training_learns_to_rank_and_never_weighs_dover():
     assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:5])
     width = module.network.aux_head[0].in_features
     assert not module.network.main_head[1].weight[:, [width - 1, 2 * width - 1]].any()
-    held_out = DrawnVersions([[draw_picture(99)]], quick, count=48, side=32, seed=1)
+    held_out = DrawnVariants([[draw_picture(99)]], quick, count=48, side=32, seed=1)
     module.eval()
     with torch.no_grad():
         batch = torch.utils.data.default_collate(list(map(held_out.__getitem__, range(48))))

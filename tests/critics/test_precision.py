@@ -1,41 +1,89 @@
+"""What computes in bfloat16 and what does not, where that is an error, and how close it comes."""
+
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
+from golden_weights import golden_state
 from torch import nn
 
-from vqe.critics import FrozenDOVER, FrozenVQA, UNetLite, precision, untrained_
-from vqe.critics.precision import ChosenPrecision, KeepFloat32
+from vqe import device
+from vqe.critics import DOVER, FrozenDOVER, FrozenVQA, UNetLite, load_weights, untrained_
+from vqe.critics.precision import FrozenCritic, cast_backbones
+
+CPU = torch.device("cpu")
 
 
-class Kept(KeepFloat32, nn.Linear):
-    pass
+@pytest.fixture
+def native(monkeypatch):
+    """Take the CPU for one with bfloat16: what it emulates it computes as well, only slowly."""
+    monkeypatch.setattr(device, "_is_cpu_bf16_native", lambda: True)
 
 
-class Critic(ChosenPrecision, nn.Module):
-    def __init__(self, choice):
+@pytest.fixture
+def emulated(monkeypatch):
+    monkeypatch.setattr(device, "_is_cpu_bf16_native", lambda: False)
+
+
+class Network(nn.Module):
+    def __init__(self):
         super().__init__()
-        self.body, self.head = nn.Linear(3, 3), Kept(3, 1)
-        self.register_buffer("index", torch.arange(3))
-        self._choose_precision(choice)
+        self.body = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3))
+        self.head = nn.Linear(3, 1)
+        self.body.register_buffer("index", torch.arange(3))
+
+    def backbones(self):
+        return [self.body]
+
+
+class Critic(FrozenCritic):
+    def __init__(self, precision):
+        super().__init__(precision)
+        self.network = Network()
 
 
 def types(critic):
-    return critic.body.weight.dtype, critic.head.weight.dtype, critic.index.dtype
+    critic.settle()
+    network = critic.network
+    parts = network.body[0], network.body[1], network.head
+    return *(part.weight.dtype for part in parts), network.body.index.dtype
 
 
-def test_bf16_spares_heads_and_indices():
-    assert types(Critic("bf16")) == (torch.bfloat16, torch.float32, torch.int64)
+def test_bf16_spares_norms_heads_and_indices(native):
+    expected = (torch.bfloat16, torch.float32, torch.float32, torch.int64)
+    assert types(Critic("bf16")) == expected
 
 
 @pytest.mark.parametrize("choice", ["fp32", "auto"])
-def test_a_cpu_computes_in_fp32_unless_told(choice):
+def test_a_cpu_computes_in_fp32_unless_told(native, choice):
     assert types(Critic(choice))[0] == torch.float32
 
 
 def test_auto_follows_the_device(monkeypatch):
-    native = torch.device("meta")
-    monkeypatch.setattr(precision, "_is_bf16_native", lambda device: device == native)
-    assert types(Critic("auto").to("meta"))[:2] == (torch.bfloat16, torch.float32)
+    monkeypatch.setattr(device, "is_bf16_native", lambda where: where.type == "meta")
+    critic = Critic("auto")
+    assert types(critic)[0] == torch.float32
+    assert types(critic.to("meta"))[:3] == (torch.bfloat16, torch.float32, torch.float32)
     assert types(Critic("fp32").to("meta"))[0] == torch.float32
+
+
+def test_a_whole_model_in_half_precision_leaves_norms_and_heads_in_float32():
+    critic = FrozenVQA("untrained").to(torch.bfloat16)  # as Lightning's bf16-true does
+    x = torch.rand(1, 3, 32, 32)
+    assert critic(x, x, torch.zeros(1, 1), torch.zeros(1, 1)).clamped.dtype == torch.float32
+    assert {p.dtype for p in critic.parameters()} == {torch.float32}
+
+
+def test_weights_that_were_cast_without_gradients_pass_one_on(native):
+    critic = FrozenVQA("untrained", precision="bf16")
+    x, d = torch.rand(1, 3, 32, 32), torch.zeros(1, 1)
+    with torch.inference_mode():  # validation comes first
+        critic(x, x, d, d)
+    enhanced = x.clone().requires_grad_()
+    critic(x, enhanced, d, d).before_clamps.sum().backward()
+    assert enhanced.grad.abs().sum() > 0
 
 
 def test_other_words_are_refused():
@@ -43,7 +91,61 @@ def test_other_words_are_refused():
         Critic("half")
 
 
-def test_vqa_in_bf16_is_close_and_leaves_a_gradient():
+@pytest.mark.parametrize("build", [FrozenVQA, lambda *a, **k: FrozenDOVER("mobile", *a, **k)])
+def test_bf16_is_an_error_where_it_is_emulated(emulated, monkeypatch, build):
+    expected = r"computes bfloat16 itself, got cpu with precision=bf16.*Set precision=fp32"
+    monkeypatch.setattr("vqe.critics.precision.choose_device", lambda name: CPU)
+    with pytest.raises(ValueError, match=expected):
+        build("untrained", precision="bf16")
+    # With a GPU that has it the choice is sound, until the critic is used on the CPU.
+    monkeypatch.setattr("vqe.critics.precision.choose_device", lambda name: torch.device("cuda"))
+    with pytest.raises(ValueError, match=expected):
+        build("untrained", precision="bf16").settle()
+
+
+def test_auto_is_fp32_where_bf16_is_emulated(emulated):
+    assert types(Critic("auto"))[0] == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("machine", "onednn", "instructions", "expected"),
+    [
+        ("x86_64", True, ("avx512_bf16",), True),
+        ("AMD64", True, ("amx_tile",), True),
+        ("x86_64", True, (), False),  # oneDNN says yes with AVX-512 alone, and emulates
+        ("x86_64", False, ("avx512_bf16",), False),  # held back by ONEDNN_MAX_CPU_ISA
+        ("aarch64", True, (), True),
+        ("arm64", False, (), False),
+    ],
+)
+def test_a_cpu_s_instructions_decide(monkeypatch, machine, onednn, instructions, expected):
+    monkeypatch.setattr(device.platform, "machine", lambda: machine)
+    monkeypatch.setattr(device.torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(device.torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
+    for name in ("avx512_bf16", "amx_tile"):
+        monkeypatch.setattr(
+            device.torch.cpu, f"_is_{name}_supported", lambda n=name: n in instructions
+        )
+    assert device.is_bf16_native(CPU) == expected
+
+
+def test_a_cpu_held_back_to_avx2_has_no_bf16():
+    code = (
+        "import torch; from vqe.device import is_bf16_native; "
+        "print(is_bf16_native(torch.device('cpu')))"
+    )
+    environment = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "False"
+
+
+def test_vqa_in_bf16_is_close_and_leaves_a_gradient(native):
     x, enhanced = torch.rand(2, 2, 3, 64, 96).mul(2).sub(1)
     d = torch.full((2, 1), 0.4)
     enhanced.requires_grad_()
@@ -56,8 +158,23 @@ def test_vqa_in_bf16_is_close_and_leaves_a_gradient():
     assert enhanced.grad.abs().sum() > 0
 
 
-def test_dover_option_reaches_the_backbones():
+@pytest.mark.parametrize("variant", ["dover", "mobile"])
+def test_dover_in_bf16_is_close_on_a_small_clip(variant):
+    state = golden_state("dover" if variant == "dover" else "dover_mobile")
+    clip = torch.randn(1, 3, 4, 64, 64, generator=torch.Generator().manual_seed(0))
+    critic = load_weights(DOVER(variant), state)
+    with torch.no_grad():
+        exact = critic.technical(clip), critic.aesthetic(clip)
+        cast_backbones(critic, torch.bfloat16)
+        rounded = critic.technical(clip), critic.aesthetic(clip)
+    for value, expected in zip(rounded, exact, strict=True):
+        assert value.dtype == torch.float32
+        assert 0 < (value - expected).abs() < 0.02
+
+
+def test_dover_option_reaches_the_backbones(native):
     critic = FrozenDOVER("mobile", "untrained", num_clips=1, precision="bf16")
+    critic.settle()
     assert critic.dover.technical_backbone.stages[0][0].pwconv1.weight.dtype == torch.bfloat16
     assert critic.dover.technical_head.fc_hid.weight.dtype == torch.float32
 

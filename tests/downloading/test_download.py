@@ -10,7 +10,7 @@ import time
 
 import pytest
 from conftest import compose_config, run_command
-from download_data import BODY, FILES, GOOD, PATIENCE, TRAIN, TRAIN_BYTES, list_names
+from download_data import BODY, FILES, GOOD, POLICY, TRAIN, TRAIN_BYTES, list_names
 from file_server import Cut, Stall, pack, run_server
 from omegaconf import OmegaConf
 
@@ -19,6 +19,7 @@ from vqe.downloading.connection import DownloadError
 from vqe.downloading.download import download
 from vqe.downloading.space import Need, count_peak_bytes
 from vqe.inputs import SOURCES
+from vqe.locks import FolderHeldError
 from vqe.schema import TEST_SUBSETS, TRAIN_SUBSETS
 
 TEST_FILES = {"test_supervised_synthetic": 2, "test_unsupervised": 1}
@@ -63,8 +64,8 @@ def run(site, tmp_path):
         config = OmegaConf.merge(OmegaConf.load(CONF_DIR / "download.yaml"), changes)
         config = OmegaConf.masked_copy(config, [*USED, "base_url", "dover_url"])
         given = OmegaConf.to_container(config, resolve=True)
-        options = {key: given[key] for key in USED} | {"patience": PATIENCE} | options
-        return download(source_dir=tmp_path / "data", **options)
+        options = {key: given[key] for key in USED} | {"policy": POLICY} | options
+        return download(target_dir=tmp_path / "data", **options)
 
     return run
 
@@ -224,7 +225,7 @@ def test_commas_between_parts_reach_hydra_as_a_list():
 
 def make_command(site, tmp_path, *overrides):
     return [
-        *(sys.executable, "download.py", f"data.source_dir='{tmp_path / 'my data'}'"),
+        *(sys.executable, "download.py", f"data.target_dir='{tmp_path / 'my data'}'"),
         *(*make_overrides(site), f"paths.outputs='{tmp_path / 'outputs'}'", *overrides),
     ]
 
@@ -242,7 +243,7 @@ def test_command_ends_with_what_failed(site, tmp_path):
     place = REPOSITORY / "vqe"
     done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "1 of 3 files failed" in done.stderr.splitlines()[-2]
+    assert done.stderr.splitlines()[-2].startswith("error: 1 of 3 files failed")
     assert done.stderr.splitlines()[-1].startswith("  DOVER.pth: expected a file, got 404")
     assert "Traceback" not in done.stdout + done.stderr
 
@@ -281,7 +282,7 @@ def test_interrupt_leaves_a_part_that_the_next_run_goes_on_with(site, tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from vqe.downloading.lock import hold_folder
+from vqe.locks import hold_folder
 
 with hold_folder(Path(sys.argv[1])):
     print("held", flush=True)
@@ -294,7 +295,7 @@ def test_second_download_into_a_folder_is_refused_until_the_first_is_gone(run, s
     command = [sys.executable, "-c", HOLD, str(tmp_path / "data")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(DownloadError, match=rf"running into this folder \({tmp_path}/data\)"):
+        with pytest.raises(FolderHeldError, match=rf"running into this folder \({tmp_path}/data\)"):
             run()
         assert site.seen == []
         assert list_names(tmp_path / "data") == []

@@ -3,10 +3,10 @@
 import random
 
 import pytest
-from download_data import BODY, PATIENCE, list_names
+from download_data import BODY, POLICY, list_names
 from file_server import Cut, Headers, Stall, run_server
 
-from vqe.downloading.connection import DownloadError, Patience
+from vqe.downloading.connection import DownloadError, RetryPolicy
 from vqe.downloading.fetch import fetch_file
 
 OTHER = random.Random(2).randbytes(3_000_000)
@@ -24,7 +24,7 @@ def fetch(server, tmp_path):
     """Return a function that fetches a.bin and returns its content."""
 
     def run(**options):
-        fetch_file(f"{server.url}/a.bin", tmp_path / "a.bin", PATIENCE, **options)
+        fetch_file(f"{server.url}/a.bin", tmp_path / "a.bin", POLICY, **options)
         return (tmp_path / "a.bin").read_bytes()
 
     return run
@@ -32,7 +32,7 @@ def fetch(server, tmp_path):
 
 def leave_part(server, fetch, after=1_000_000):
     """Fetch the first bytes of a file, as a killed run leaves it."""
-    server.faults["a.bin"] = [Cut(after), *[500] * PATIENCE.retries]
+    server.faults["a.bin"] = [Cut(after), *[500] * POLICY.retries]
     with pytest.raises(DownloadError, match="500"):
         fetch()
     server.seen.clear()
@@ -71,7 +71,7 @@ def test_silence_is_a_cut(server, fetch):
 
 @pytest.mark.parametrize("status", [500, 503, 429])
 def test_server_errors_pass(server, fetch, status):
-    server.faults["a.bin"] = [status] * PATIENCE.retries
+    server.faults["a.bin"] = [status] * POLICY.retries
     assert fetch() == BODY
 
 
@@ -99,13 +99,13 @@ def test_no_server_is_an_error_after_retries(tmp_path, monkeypatch):
     with run_server() as gone:
         url = gone.url
     with pytest.raises(DownloadError, match=r"(?i)refused"):
-        fetch_file(f"{url}/a", tmp_path / "a", PATIENCE)
+        fetch_file(f"{url}/a", tmp_path / "a", POLICY)
 
 
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "a.bin", "ftp://127.0.0.1/a"])
 def test_other_urls_are_refused(url, tmp_path):
     with pytest.raises(ValueError, match="http"):
-        fetch_file(url, tmp_path / "a", PATIENCE)
+        fetch_file(url, tmp_path / "a", POLICY)
 
 
 def test_server_without_ranges_starts_over(server, fetch):
@@ -120,7 +120,7 @@ def test_server_without_ranges_that_always_cuts_ends(server, fetch):
     server.faults["a.bin"] = [Cut(1_000_000)] * 99
     with pytest.raises(DownloadError, match="cut after 1000000"):
         fetch()
-    assert len(server.seen) == 1 + PATIENCE.retries  # only the first one brought new bytes
+    assert len(server.seen) == 1 + POLICY.retries  # only the first one brought new bytes
 
 
 @pytest.mark.parametrize("if_range", [True, False])
@@ -178,7 +178,7 @@ def test_part_of_unknown_origin_is_not_used(server, fetch, tmp_path, damage):
 def test_part_of_another_url_is_not_used(server, fetch, tmp_path):
     leave_part(server, fetch)
     server.files["b.bin"] = OTHER
-    fetch_file(f"{server.url}/b.bin", tmp_path / "a.bin", PATIENCE)
+    fetch_file(f"{server.url}/b.bin", tmp_path / "a.bin", POLICY)
     assert (tmp_path / "a.bin").read_bytes() == OTHER
 
 
@@ -222,6 +222,6 @@ def test_empty_file_is_a_file(server, fetch):
 @pytest.mark.parametrize(
     "options", [{"retries": -1}, {"backoff_seconds": "x"}, {"timeout_seconds": 0}]
 )
-def test_impatience_is_an_error(options):
+def test_a_policy_out_of_range_is_an_error(options):
     with pytest.raises(ValueError, match=next(iter(options))):
-        Patience(**options)
+        RetryPolicy(**options)

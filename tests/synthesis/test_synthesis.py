@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from vqe.cli import CONF_DIR
 from vqe.synthesis import Degrader, Parameters, Ranges, Span, degrade_clip, severity
-from vqe.synthesis.codec import H264RoundTrip
+from vqe.synthesis.codec import H264RoundTrip, call_options, quantiser_options
 from vqe.synthesis.light import side_gradient
 from vqe.synthesis.ranges import KINDS, LIMITS
 from vqe.synthesis.sensor import add_noise, blur_kernel
@@ -184,7 +184,7 @@ def test_h264_keeps_to_a_low_rate_and_gives_each_frame_at_once():
     clip = [frame.astype(np.uint8) for frame in clip]
     rates, errors = [], []
     for bits in (0.05, 0.4):
-        coder = H264RoundTrip(120, 161, bits)
+        coder = H264RoundTrip(120, 161, call_options(120, 161, bits, 30))
         out = [coder(frame) for frame in clip]
         assert all(frame.shape == (120, 161, 3) for frame in out)
         rates.append(coder.coded_bytes * 8 / (60 * 120 * 161))
@@ -195,8 +195,18 @@ def test_h264_keeps_to_a_low_rate_and_gives_each_frame_at_once():
         assert np.mean(errors[-1]) < np.mean(later) / 2  # neither late nor early
     assert rates[0] == pytest.approx(0.05, rel=0.5) and rates[1] > 3 * rates[0]
     assert np.mean(errors[0]) > 1.3 * np.mean(errors[1])
-    again = H264RoundTrip(120, 161, 0.4)
+    again = H264RoundTrip(120, 161, call_options(120, 161, 0.4, 30))
     assert all(np.array_equal(again(a), b) for a, b in zip(clip, out, strict=True))
+
+
+def test_h264_at_a_constant_quantiser_errs_more_with_it_and_takes_single_frames():
+    frame = draw_frame(1, 1, 48, 65)
+    errors = []
+    for qp in (0, 20, 35, 50):
+        out = H264RoundTrip(48, 65, quantiser_options(qp))(frame)
+        assert out.shape == frame.shape
+        errors.append(np.abs(out - frame.astype(float)).mean())
+    assert errors == sorted(errors) and errors[-1] > 4 * errors[0]
 
 
 def test_degrader_records_the_bit_rate():

@@ -48,7 +48,7 @@ def footage(tmp_path_factory):
 
 def make(source, target, **changes):
     options = {"ranges": RANGES, "clips": CLIPS, "layout": LAYOUT, "jobs": 1, "sheet_rows": 3}
-    return synthesize(source=source, source_dir=target, **(options | changes))
+    return synthesize(source=source, target_dir=target, **(options | changes))
 
 
 def files(folder):
@@ -313,7 +313,7 @@ def test_bad_options_are_named(change, words, footage, tmp_path):
 
 
 def test_config_names_the_arguments(tmp_path):
-    config = compose_config(tmp_path, "source=a", "data.source_dir=b", name="synthesize")
+    config = compose_config(tmp_path, "source=a", "data.target_dir=b", name="synthesize")
     for key, target in {"degradation": Ranges, "clips": Clips, "layout": Layout}.items():
         assert list(config[key]) == list(inspect.signature(target).parameters)
     assert set(config.data) <= set(inspect.signature(synthesize).parameters)

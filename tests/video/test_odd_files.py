@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from clips import FFMPEG, draw_frame, make_clip
 
-from vqe.building.grid import measure_clip
+from vqe.building.preparation import measure_mp4
 from vqe.layout import VIDEO_SUFFIXES, find_files
 from vqe.video import VideoError, VideoFrames, iter_frames, probe_video
 from vqe.video import source as video_source
@@ -35,7 +35,7 @@ def test_what_an_edit_list_hides_is_not_counted(tmp_path, audio):
     assert len(list(iter_frames(path, None))) < stored, "the clip has nothing hidden"
     info = probe_video(path)
     expected = decode(path, "fps=30", info.width, info.height)
-    assert count_frames(path, 30) == measure_clip(path, 30)[0] == len(expected)
+    assert count_frames(path, 30) == measure_mp4(path, 30)[0] == len(expected)
     video = VideoFrames(path, 30)
     assert np.array_equal(np.stack([video.read(i) for i in range(len(expected))]), expected)
     video.close()
@@ -55,7 +55,7 @@ def test_pixels_become_square(tmp_path, ratio, size):
     video = VideoFrames(path, 30)
     assert np.array_equal(video.read(5), expected[5])
     video.close()
-    assert measure_clip(path, 30)[1:] == size[::-1]
+    assert measure_mp4(path, 30)[1:] == size[::-1]
 
 
 def test_nearly_square_pixels_stay(tmp_path):

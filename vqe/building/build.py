@@ -8,15 +8,14 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 from vqe.building.discovery import find_videos
 from vqe.building.options import FrameOptions, check_choice, check_count
 from vqe.building.preparation import PreparedVideo
 from vqe.building.tables import FrameTable
 from vqe.building.workers import prepare_videos
-from vqe.files import BadFile, write_csv, write_rows
-from vqe.layout import LAYOUT
+from vqe.files import BadFile, report_bad_files, write_rows
+from vqe.layout import FOLDERS, LAYOUT
+from vqe.locks import hold_folder
 from vqe.schema import TEST_SUBSETS, TRAIN_SUBSETS
 
 log = logging.getLogger(__name__)
@@ -79,25 +78,29 @@ def build_dataset(
         BuildError: files are bad and `on_error` is "raise", or nothing usable is left.
         ValueError: an argument is out of range.
         RuntimeError: dask.distributed is not installed, or there is no scheduler.
+        FolderHeldError: another command is writing into `source_dir`.
     """
     check_choice("on_error", on_error, ("raise", "skip"))
     minimal = {"videos": minimal_videos, "frames": minimal_frames}
     for name, value in minimal.items():
         check_count(f"minimal_{name}", value)
     options = FrameOptions(video_fps, source, frame_format, jpg_quality, verify)
+    parallel = {"jobs": jobs, "backend": backend, "dask_address": dask_address}
     source_dir = Path(source_dir).absolute()
-    videos, bad = find_videos(source_dir)
-    if not videos and not bad:
+    if not any((source_dir / folder).is_dir() for folder in FOLDERS.values()):
         raise FileNotFoundError(f"expected videos in {source_dir}, got none. Layout:\n{LAYOUT}")
-    prepared = prepare_videos(
-        videos, options, jobs=jobs, backend=backend, dask_address=dask_address
-    )
-    bad += [file for item in prepared for file in item.bad]
-    usable = [item for item in prepared if not item.bad]
-    _report_bad(bad, source_dir, on_error)
-    if not usable:
-        raise BuildError(f"expected a usable video in {source_dir}, got none: see {ERRORS_CSV}")
-    csvs = _write_tables(usable, source_dir, video_fps if source == "video" else None, minimal)
+    with hold_folder(source_dir):
+        prepared, bad = _prepare(source_dir, options, parallel)
+        report_bad_files(
+            *(bad, source_dir, source_dir / ERRORS_CSV),
+            on_error=on_error,
+            error=BuildError,
+            advice="Fix them, or leave their videos out with data.on_error=skip",
+        )
+        usable = [item for item in prepared if not item.bad]
+        if not usable:
+            raise BuildError(f"expected a usable video in {source_dir}, got none: see {ERRORS_CSV}")
+        csvs = _write_tables(usable, source_dir, video_fps if source == "video" else None, minimal)
     report = BuildReport(
         videos=len(usable),
         frames=sum(item.frames for item in usable),
@@ -113,18 +116,15 @@ def build_dataset(
     return report
 
 
-def _report_bad(bad: list[BadFile], source_dir: Path, on_error: str) -> None:
-    """List the bad files, none too, in a CSV; then warn or raise."""
-    rows = [(file.path.relative_to(source_dir).as_posix(), file.reason) for file in bad]
-    write_csv(pd.DataFrame(rows, columns=["path", "reason"]), source_dir / ERRORS_CSV)
-    if bad and on_error == "raise":
-        listing = "\n".join(f"  {path}: {reason}" for path, reason in rows)
-        raise BuildError(
-            f"{len(bad)} bad files in {source_dir} (also in {ERRORS_CSV}):\n{listing}\n"
-            "Mend them, or leave their videos out with data.on_error=skip"
-        )
-    if bad:
-        log.warning("%d bad files left out with their videos: see %s", len(bad), ERRORS_CSV)
+def _prepare(
+    source_dir: Path, options: FrameOptions, parallel: dict[str, object]
+) -> tuple[list[PreparedVideo], list[BadFile]]:
+    """Find and prepare all videos; return them and all bad files, those of videos too."""
+    videos, bad = find_videos(source_dir)
+    if not videos and not bad:
+        raise FileNotFoundError(f"expected videos in {source_dir}, got none. Layout:\n{LAYOUT}")
+    prepared = prepare_videos(videos, options, **parallel)
+    return prepared, bad + [file for item in prepared for file in item.bad]
 
 
 def _write_tables(

@@ -18,32 +18,32 @@ class BadVideoError(Exception):
 
 
 @dataclass(frozen=True)
-class SourceVideo:
-    """One video: its frames are in `folder`/{x,y}, or go there from `clips`."""
+class ChallengeVideo:
+    """One video: its frames are in `folder`/{x,y}, or go there from `mp4s`."""
 
     subset: str
     video_id: str
     folder: Path
     sides: tuple[str, ...]  # ("x", "y") where there is a target, else ("x",)
-    clips: dict[str, Path]  # side -> mp4; empty where the frames came as images
+    mp4s: dict[str, Path]  # side -> mp4; empty where the frames came as images
 
 
-def find_videos(source_dir: Path) -> tuple[list[SourceVideo], list[BadFile]]:
+def find_videos(source_dir: Path) -> tuple[list[ChallengeVideo], list[BadFile]]:
     """Find the videos of all subsets, sorted, and what lies beside them but has no place.
 
     Folders and video files under train/ and test/ must fit `LAYOUT`; a video with a misfit is
     left out. Hidden names and other files are passed over.
     """
-    videos: list[SourceVideo] = []
+    videos: list[ChallengeVideo] = []
     bad = list(_find_strays(source_dir))
     for subset, folder in FOLDERS.items():
         if not (source_dir / folder).is_dir():
             continue
-        clips, folders, misfits = _scan_subset(source_dir / folder)
+        mp4s, folders, misfits = _scan_subset(source_dir / folder)
         bad += misfits
-        for video_id in sorted(clips.keys() | folders, key=sort_key):
+        for video_id in sorted(mp4s.keys() | folders, key=sort_key):
             try:
-                videos.append(_make_video(subset, source_dir / folder, video_id, clips))
+                videos.append(_make_video(subset, source_dir / folder, video_id, mp4s))
             except BadVideoError as e:
                 bad += e.files
     return videos, bad
@@ -74,7 +74,7 @@ def _scan_subset(
     folder: Path,
 ) -> tuple[dict[str, dict[str, Path]], set[str], list[BadFile]]:
     """Return mp4s by video id and side, the ids that have a folder, and the misfits."""
-    clips: dict[str, dict[str, Path]] = {}
+    mp4s: dict[str, dict[str, Path]] = {}
     folders: set[str] = set()
     bad = []
     for path in _visible(folder):
@@ -84,19 +84,19 @@ def _scan_subset(
             else:
                 bad.append(BadFile(path, "expected a folder named video_<number>. Rename it"))
         elif match := VIDEO_FILE.match(path.name):
-            clips.setdefault(match["video_id"], {})[match["side"]] = path
+            mp4s.setdefault(match["video_id"], {})[match["side"]] = path
         elif path.suffix.lower() in VIDEO_SUFFIXES:
             bad.append(BadFile(path, "expected video_<number>_{x,y}.mp4. Rename or convert it"))
-    return clips, folders, bad
+    return mp4s, folders, bad
 
 
 def _make_video(
-    subset: str, parent: Path, video_id: str, clips: dict[str, dict[str, Path]]
-) -> SourceVideo:
+    subset: str, parent: Path, video_id: str, mp4s: dict[str, dict[str, Path]]
+) -> ChallengeVideo:
     sides = ("x", "y") if FOLDERS[subset].parts[1] == "supervised" else ("x",)
-    folder, own_clips = parent / video_id, clips.get(video_id, {})
-    if own_clips:
-        found = own_clips
+    folder, own_mp4s = parent / video_id, mp4s.get(video_id, {})
+    if own_mp4s:
+        found = own_mp4s
         expected = {side: parent / f"{video_id}_{side}.mp4" for side in ("x", "y")}
     else:
         expected = {side: folder / side for side in ("x", "y")}
@@ -113,4 +113,4 @@ def _make_video(
     ]
     if files:
         raise BadVideoError(files)
-    return SourceVideo(subset, video_id, folder, sides, own_clips)
+    return ChallengeVideo(subset, video_id, folder, sides, own_mp4s)

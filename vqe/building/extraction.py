@@ -1,16 +1,14 @@
 """A video's mp4s -> its folder of frames, which appears whole or not at all."""
 
 import json
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 
-from vqe.building.discovery import BadVideoError, SourceVideo
+from vqe.building.discovery import BadVideoError, ChallengeVideo
 from vqe.building.options import FrameOptions
-from vqe.files import BadFile
+from vqe.files import BadFile, complete_or_absent
 from vqe.video import VideoError, iter_frames
 
 MARKER = "extraction.json"  # beside x/ and y/: what the frames were made from
@@ -34,8 +32,8 @@ class Extraction:
         )
 
 
-def extract_video(video: SourceVideo, options: FrameOptions) -> bool:
-    """Extract `clips` to `folder`/{x,y}/frame_%04d.png (or jpg), numbered from 1.
+def extract_video(video: ChallengeVideo, options: FrameOptions) -> bool:
+    """Extract `mp4s` to `folder`/{x,y}/frame_%04d.png (or jpg), numbered from 1.
 
     Args:
         video: a video with mp4s.
@@ -50,25 +48,18 @@ def extract_video(video: SourceVideo, options: FrameOptions) -> bool:
     """
     origin = {
         "video_fps": options.video_fps,
-        "bytes": {side: clip.stat().st_size for side, clip in sorted(video.clips.items())},
+        "bytes": {side: mp4.stat().st_size for side, mp4 in sorted(video.mp4s.items())},
         **options.encoding,
     }
     if video.folder.exists():
         _check_origin(video, origin)
         return False
-    for stale in video.folder.parent.glob(f".{video.video_id}.*.part"):  # of a killed run
-        shutil.rmtree(stale)
-    part = video.folder.with_name(f".{video.video_id}.{os.getpid()}.part")
     try:
-        (part / MARKER).write_text(json.dumps(origin | _extract_clips(video, part, options)))
-        part.rename(video.folder)
-    except OSError:
-        if not video.folder.exists():
-            raise
-        _check_origin(video, origin)  # a worker that outlived a killed run was faster
+        with complete_or_absent(video.folder, overwrite=False) as part:
+            (part / MARKER).write_text(json.dumps(origin | _extract_mp4s(video, part, options)))
+    except FileExistsError:
+        _check_origin(video, origin)  # a cluster's worker that outlived a killed run was faster
         return False
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return True
 
 
@@ -95,7 +86,7 @@ def read_extraction(folder: Path) -> Extraction | None:
         raise BadVideoError([BadFile(marker, f"cannot be read ({e!r}). {ADVICE}")]) from e
 
 
-def _check_origin(video: SourceVideo, origin: dict[str, object]) -> None:
+def _check_origin(video: ChallengeVideo, origin: dict[str, object]) -> None:
     """Check that the folder holds frames of the same files at the same rate in this format."""
     record = read_extraction(video.folder)
     if record is None:
@@ -107,14 +98,14 @@ def _check_origin(video: SourceVideo, origin: dict[str, object]) -> None:
         raise BadVideoError([BadFile(video.folder, reason)])
 
 
-def _extract_clips(video: SourceVideo, part: Path, options: FrameOptions) -> dict[str, object]:
+def _extract_mp4s(video: ChallengeVideo, part: Path, options: FrameOptions) -> dict[str, object]:
     """Write the frames of all sides below `part` and return what to record of them."""
     shapes, frame_bytes, bad = {}, {}, []
-    for side, clip in sorted(video.clips.items()):
+    for side, mp4 in sorted(video.mp4s.items()):
         try:
-            shapes[side], frame_bytes[side] = _write_frames(clip, part / side, options)
+            shapes[side], frame_bytes[side] = _write_frames(mp4, part / side, options)
         except VideoError as e:
-            bad.append(BadFile(clip, e.reason))
+            bad.append(BadFile(mp4, e.reason))
     if bad:
         raise BadVideoError(bad)
     check_pair(video, shapes)
@@ -122,23 +113,23 @@ def _extract_clips(video: SourceVideo, part: Path, options: FrameOptions) -> dic
     return {"frames": frames, "size": [width, height], "frame_bytes": frame_bytes}
 
 
-def check_pair(video: SourceVideo, shapes: dict[str, tuple[int, int, int]]) -> None:
+def check_pair(video: ChallengeVideo, shapes: dict[str, tuple[int, int, int]]) -> None:
     """Check that the mp4s of x and y agree in (frames, height, width)."""
     if len(set(shapes.values())) > 1:
         (n, h, w), (y_n, y_h, y_w) = shapes["x"], shapes["y"]
         reason = f"expected {n} frames of {w}x{h} as in x, got {y_n} of {y_w}x{y_h}"
-        raise BadVideoError([BadFile(video.clips["y"], reason)])
+        raise BadVideoError([BadFile(video.mp4s["y"], reason)])
 
 
 def _write_frames(
-    clip: Path, folder: Path, options: FrameOptions
+    mp4: Path, folder: Path, options: FrameOptions
 ) -> tuple[tuple[int, int, int], int]:
-    """Write a clip's frames; return their number, height and width, and the bytes of all."""
+    """Write an mp4's frames; return their number, height and width, and the bytes of all."""
     folder.mkdir(parents=True)
     suffix, settings = f".{options.frame_format}", _encoder_settings(options)
     total = 0
     # one thread: the videos themselves run in parallel
-    for number, frame in enumerate(iter_frames(clip, options.video_fps, threads=1), start=1):
+    for number, frame in enumerate(iter_frames(mp4, options.video_fps, threads=1), start=1):
         # imwrite cannot write unicode paths everywhere
         _, data = cv2.imencode(suffix, frame, settings)
         total += (folder / f"frame_{number:04d}{suffix}").write_bytes(data)

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vqe.building.discovery import BadVideoError, SourceVideo, sort_key
+from vqe.building.discovery import BadVideoError, ChallengeVideo, sort_key
 from vqe.building.extraction import ADVICE, Extraction, read_extraction
 from vqe.building.headers import read_size
 from vqe.files import BadFile
@@ -22,7 +22,7 @@ class FrameList:
     sizes: list[Size]
 
 
-def index_frames(video: SourceVideo, verify: str) -> FrameList:
+def index_frames(video: ChallengeVideo, verify: str) -> FrameList:
     """List a video's frames in order with their sizes.
 
     Frames that `dataset_builder` extracted, and whose number and bytes are still those it
@@ -33,7 +33,7 @@ def index_frames(video: SourceVideo, verify: str) -> FrameList:
     """
     bytes_of = {side: _list_images(video.folder / side) for side in video.sides}
     record = _read_record(video)
-    if record and video.clips:
+    if record and video.mp4s:
         _check_count(video, bytes_of, record)
     names = list(bytes_of["x"])
     _check_names(video, bytes_of)
@@ -42,11 +42,11 @@ def index_frames(video: SourceVideo, verify: str) -> FrameList:
     return FrameList(names, _read_sizes(video, bytes_of, verify))
 
 
-def _read_record(video: SourceVideo) -> Extraction | None:
+def _read_record(video: ChallengeVideo) -> Extraction | None:
     try:
         return read_extraction(video.folder)
     except BadVideoError:
-        if video.clips:
+        if video.mp4s:
             raise
         return None  # without the mp4s they are images like any other
 
@@ -69,7 +69,7 @@ def _count_bytes(entry: os.DirEntry) -> int:
         return 0
 
 
-def _check_count(video: SourceVideo, bytes_of: dict[str, dict], record: Extraction) -> None:
+def _check_count(video: ChallengeVideo, bytes_of: dict[str, dict], record: Extraction) -> None:
     bad = [
         BadFile(video.folder / side, f"expected {record.frames} frames, got {len(found)}. {ADVICE}")
         for side, found in bytes_of.items()
@@ -79,7 +79,7 @@ def _check_count(video: SourceVideo, bytes_of: dict[str, dict], record: Extracti
         raise BadVideoError(bad)
 
 
-def _check_names(video: SourceVideo, names: dict[str, dict]) -> None:
+def _check_names(video: ChallengeVideo, names: dict[str, dict]) -> None:
     """Check that x/ holds images and each has its partner."""
     if not names["x"]:
         reason = f"expected images ({', '.join(IMAGE_SUFFIXES)}), got none"
@@ -95,7 +95,7 @@ def _check_names(video: SourceVideo, names: dict[str, dict]) -> None:
     raise BadVideoError(bad)
 
 
-def _read_sizes(video: SourceVideo, bytes_of: dict[str, dict], verify: str) -> list[Size]:
+def _read_sizes(video: ChallengeVideo, bytes_of: dict[str, dict], verify: str) -> list[Size]:
     """Return the size of each frame in x, after comparing with y where there is one."""
     names = list(bytes_of["x"])
     sizes: dict[str, dict[str, Size]] = {}

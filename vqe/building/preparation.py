@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import repeat
+from pathlib import Path
 
-from vqe.building.discovery import BadVideoError, SourceVideo
+from vqe.building.discovery import BadVideoError, ChallengeVideo
 from vqe.building.extraction import check_pair, extract_video
 from vqe.building.frames import FrameList, Size, index_frames
-from vqe.building.grid import measure_clip
 from vqe.building.options import FrameOptions
 from vqe.files import BadFile
-from vqe.video import VideoError
+from vqe.video import VideoError, probe_video
+from vqe.video.frame_index import count_frames
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class PreparedVideo:
     Millions of small strings and tuples would take gigabytes: see `file_names` and `each_size`.
     """
 
-    video: SourceVideo
+    video: ChallengeVideo
     frames: int = 0
     names: str | None = None  # of the files in x/, joined by "/"; None where mp4s are read
     sizes: tuple[Size, ...] = ()  # width, height: of each frame, or one for all
@@ -38,33 +39,43 @@ class PreparedVideo:
         return repeat(self.sizes[0], self.frames) if len(self.sizes) == 1 else iter(self.sizes)
 
 
-def prepare_video(video: SourceVideo, options: FrameOptions) -> PreparedVideo:
+def prepare_video(video: ChallengeVideo, options: FrameOptions) -> PreparedVideo:
     """Extract or count what mp4s hold, or list images; bad files are returned, not raised."""
     try:
-        if video.clips and options.source == "video":
+        if video.mp4s and options.source == "video":
             return _measure_video(video, options.video_fps)
-        extracted = bool(video.clips) and extract_video(video, options)
+        extracted = bool(video.mp4s) and extract_video(video, options)
         return _pack(video, index_frames(video, options.verify), extracted)
     except BadVideoError as e:
         return PreparedVideo(video, bad=tuple(e.files))
 
 
-def _pack(video: SourceVideo, frames: FrameList, extracted: bool) -> PreparedVideo:
+def _pack(video: ChallengeVideo, frames: FrameList, extracted: bool) -> PreparedVideo:
     sizes = frames.sizes[:1] if len(set(frames.sizes)) == 1 else frames.sizes
     names = "/".join(frames.names)
     return PreparedVideo(video, len(frames.names), names, tuple(sizes), extracted)
 
 
-def _measure_video(video: SourceVideo, fps: int) -> PreparedVideo:
+def _measure_video(video: ChallengeVideo, fps: int) -> PreparedVideo:
     """Count the frames of mp4s that are to stay as they are."""
     shapes, bad = {}, []
-    for side, clip in sorted(video.clips.items()):
+    for side, mp4 in sorted(video.mp4s.items()):
         try:
-            shapes[side] = measure_clip(clip, fps)
+            shapes[side] = measure_mp4(mp4, fps)
         except VideoError as e:
-            bad.append(BadFile(clip, e.reason))
+            bad.append(BadFile(mp4, e.reason))
     if bad:
         raise BadVideoError(bad)
     check_pair(video, shapes)
     frames, height, width = shapes["x"]
     return PreparedVideo(video, frames, sizes=((width, height),))
+
+
+def measure_mp4(path: Path, fps: int) -> tuple[int, int, int]:
+    """Count the frames that `iter_frames(path, fps)` yields; return (frames, height, width).
+
+    Raises:
+        VideoError: the file cannot be read.
+    """
+    info = probe_video(path)
+    return count_frames(path, fps), info.height, info.width

@@ -53,9 +53,9 @@ class FrameTable:
             yield f"{folder}/x/{name}", target, height, width, *rest
 
     def _video_rows(self, item: PreparedVideo) -> Iterator[Row]:
-        clips = item.video.clips
-        source = self._relative(clips["x"])
-        target = self._relative(clips["y"]) if "y" in clips else ""
+        mp4s = item.video.mp4s
+        source = self._relative(mp4s["x"])
+        target = self._relative(mp4s["y"]) if "y" in mp4s else ""
         [(width, height)] = item.sizes
         start = (source, target, height, width, item.video.subset, item.video.video_id)
         return ((*start, frame, self._fps) for frame in range(item.frames))

@@ -1,18 +1,18 @@
 """Videos -> prepared videos, many at a time: in this machine's processes or on a dask cluster."""
 
-import joblib
 from tqdm import tqdm
 
-from vqe.building.discovery import SourceVideo
+from vqe.building.discovery import ChallengeVideo
 from vqe.building.options import FrameOptions
 from vqe.building.preparation import PreparedVideo, prepare_video
-from vqe.parallel import open_backend
+from vqe.parallel import map_parallel, open_backend
+from vqe.temporary import clear_folder
 
 LISTED_AT_ONCE = 32  # videos a task: listing one takes milliseconds, as handing out a task does
 
 
 def prepare_videos(
-    videos: list[SourceVideo],
+    videos: list[ChallengeVideo],
     options: FrameOptions,
     *,
     jobs: int,
@@ -37,18 +37,23 @@ def prepare_videos(
     for video in videos:
         (slow if _is_to_extract(video, options) else quick).append(video)
     done = {}
-    with (
-        open_backend(backend, dask_address, jobs),
-        tqdm(total=len(videos), desc="videos", unit="video") as progress,
-    ):
-        # seconds or minutes a video, and milliseconds: one batch size cannot suit both
-        for group, batch_size in ((slow, 1), (quick, LISTED_AT_ONCE)):
-            parallel = joblib.Parallel(batch_size=batch_size, return_as="generator_unordered")
-            for item in parallel(joblib.delayed(prepare_video)(v, options) for v in group):
-                done[item.video.folder] = item
-                progress.update()
+    try:
+        with (
+            open_backend(backend, dask_address, jobs),
+            tqdm(total=len(videos), desc="videos", unit="video") as progress,
+        ):
+            # seconds or minutes a video, and milliseconds: one batch size cannot suit both
+            for group, size in ((slow, 1), (quick, LISTED_AT_ONCE)):
+                for item in map_parallel(
+                    prepare_video, group, options, in_order=False, batch_size=size
+                ):
+                    done[item.video.folder] = item
+                    progress.update()
+    finally:
+        for folder in {video.folder.parent for video in slow}:
+            clear_folder(folder)  # an interrupt ends workers where they stand
     return [done[video.folder] for video in videos]
 
 
-def _is_to_extract(video: SourceVideo, options: FrameOptions) -> bool:
-    return options.source == "frames" and bool(video.clips) and not video.folder.exists()
+def _is_to_extract(video: ChallengeVideo, options: FrameOptions) -> bool:
+    return options.source == "frames" and bool(video.mp4s) and not video.folder.exists()

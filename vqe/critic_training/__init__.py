@@ -1,7 +1,7 @@
 """Clean footage or rated pairs -> a critic of one's own, a step a file."""
 
-from vqe.critic_training.drawing import Draws
 from vqe.critic_training.targets import preference, rate
-from vqe.critic_training.versions import Finish, Version, make_version
+from vqe.critic_training.variant_sampler import VariantSampler
+from vqe.critic_training.variants import PostEdit, Variant, make_variant
 
-__all__ = ["Draws", "Finish", "Version", "make_version", "preference", "rate"]
+__all__ = ["PostEdit", "Variant", "VariantSampler", "make_variant", "preference", "rate"]

@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 
 from vqe.critics import UNetLite
 from vqe.critics.weights import ABOUT, SIZES
+from vqe.files import complete_or_absent
 
 
 def export_critic(network: UNetLite, path: Path, about: str) -> None:
@@ -23,10 +24,5 @@ def export_critic(network: UNetLite, path: Path, about: str) -> None:
             half = value.half() if value.ndim > 1 else value.float()
             state[key] = half.detach().cpu().contiguous()
     sizes = {"widths": list(network.widths), "depths": list(network.depths)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with complete_or_absent(path) as part:
         save_file(state, part, metadata={SIZES: json.dumps(sizes), ABOUT: about})
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

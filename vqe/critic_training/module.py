@@ -14,7 +14,7 @@ from vqe.training.schedule import forget_lengths, schedule_steps
 
 
 class CriticModule(LightningModule):
-    """A critic that learns p from every pair of versions, and the scores from every version.
+    """A critic that learns p from every pair of variants, and the scores from every variant.
 
     It is trained without DOVER: the DOVER scores that it takes have no weight in it, and none
     after training, whatever they are.
@@ -43,14 +43,14 @@ class CriticModule(LightningModule):
 
     def forward(self, frames_u8: Tensor) -> tuple[Tensor, Tensor]:
         """Judge uint8 RGB [B,V,3,H,W]: p [B,V,V] of each pair and a [B,V,11], before the clamps."""
-        batch, versions = frames_u8.shape[:2]
+        batch, variants = frames_u8.shape[:2]
         x = to_challenge_range(dequantise(frames_u8.flatten(0, 1)))
-        features = self.network.features(x).unflatten(0, (batch, versions))
-        first = features[:, :, None].expand(-1, -1, versions, -1).flatten(0, 2)
-        second = features[:, None].expand(-1, versions, -1, -1).flatten(0, 2)
+        features = self.network.features(x).unflatten(0, (batch, variants))
+        first = features[:, :, None].expand(-1, -1, variants, -1).flatten(0, 2)
+        second = features[:, None].expand(-1, variants, -1, -1).flatten(0, 2)
         no_dover = first.new_zeros(len(first), 1)
         p, _, a = self.network.heads(first, second, no_dover, no_dover)
-        return p.reshape(batch, versions, versions), a.reshape(batch, versions, versions, -1)[:, 0]
+        return p.reshape(batch, variants, variants), a.reshape(batch, variants, variants, -1)[:, 0]
 
     def _shared_step(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         p, a = self(batch["frames"])

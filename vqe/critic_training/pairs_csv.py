@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vqe.inputs import require_pairs
+from vqe.inputs import find_pairs
 from vqe.schema import ATTRIBUTES, P
 
 IMAGES = ("img_1", "img_2")
@@ -19,6 +19,7 @@ def read_pairs(path: Path) -> pd.DataFrame:
 
     `p` is how likely img_2 looks better than img_1, `a_1` .. `a_11` are the scores of img_2. A
     blank number is unknown and trains nothing. Image paths are relative to the CSV's folder.
+    `path` may be the folder of a study, whose rated_pairs.csv is read.
 
     Returns:
         `img_1`, `img_2` absolute paths as text, float numbers with NaN where blank, and `where`,
@@ -28,7 +29,7 @@ def read_pairs(path: Path) -> pd.DataFrame:
         FileNotFoundError: there is no such CSV, or an image is missing.
         ValueError: a column is missing, a number is none or out of range, or nothing is known.
     """
-    require_pairs(path)
+    path = find_pairs(path)
     table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     missing = [name for name in (*IMAGES, *SCORE_COLUMNS) if name not in table]
     if missing or table.empty:

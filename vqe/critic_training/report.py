@@ -14,7 +14,7 @@ CLEAR = 0.2  # distance of the true p from 0.5, from which on a pair counts as c
 def build_report(predictions: Sequence[dict[str, torch.Tensor]]) -> pd.DataFrame:
     """Compare predictions with targets, those that are known.
 
-    Pairs count in both orders, a version with itself in none.
+    Pairs count in both orders, a variant with itself in none.
 
     Args:
         predictions: batches of `p` and `true_p` [B,V,V], `a` and `true_a` [B,V,11].

@@ -1,8 +1,8 @@
-"""Clean frames, or a table of rated pairs -> samples: versions of one content, p and scores.
+"""Clean frames, or a table of rated pairs -> samples: variants of one content, p and scores.
 
-A sample is a dict: `frames` uint8 RGB [V,3,S,S], V versions of one content in one square view;
-`p` [V,V], entry [i,j] is how likely version j looks better than version i; `a` [V,11], the scores
-of each version. What is unknown is NaN.
+A sample is a dict: `frames` uint8 RGB [V,3,S,S], V variants of one content in one square crop;
+`p` [V,V], entry [i,j] is how likely variant j looks better than variant i; `a` [V,11], the scores
+of each variant. What is unknown is NaN.
 """
 
 import math
@@ -15,10 +15,10 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
-from vqe.critic_training.drawing import Draws
 from vqe.critic_training.pairs_csv import IMAGES, SCORE_COLUMNS
 from vqe.critic_training.targets import preference, rate, severity
-from vqe.critic_training.versions import Finish, finish_picture, make_version
+from vqe.critic_training.variant_sampler import VariantSampler
+from vqe.critic_training.variants import PostEdit, edit_picture, make_variant
 from vqe.pixels import rgb_chw_u8
 from vqe.schema import ATTRIBUTES
 from vqe.synthesis.sources import read_picture
@@ -46,23 +46,23 @@ class _Samples(Dataset):
         raise NotImplementedError
 
 
-class DrawnVersions(_Samples):
-    """Versions of clean frames with targets from how they were made: no rating is needed.
+class DrawnVariants(_Samples):
+    """Variants of clean frames with targets from how they were made: no rating is needed.
 
     Args:
         sources: for each source, its frames: uint8 BGR [H,W,3].
-        draws: what versions to draw.
+        sampler: draws the variants.
         count: samples in an epoch.
-        side: of the square views, in pixels, even.
+        side: of the square crops, in pixels, even.
         collages: share of the samples whose content is put together from four sources: with few
             sources a critic would learn what they look like instead of what is wrong with them.
-        seed: None draws new versions every time, by torch's generator; a number fixes them.
+        seed: None draws new variants every time, by torch's generator; a number fixes them.
     """
 
     def __init__(
         self,
         sources: Sequence[Sequence[np.ndarray]],
-        draws: Draws,
+        sampler: VariantSampler,
         *,
         count: int,
         side: int,
@@ -71,7 +71,7 @@ class DrawnVersions(_Samples):
     ) -> None:
         super().__init__(count, side=side, seed=seed)
         self.sources = sources
-        self.draws = draws
+        self.sampler = sampler
         self.collages = collages
 
     def make(self, index: int, random: np.random.Generator) -> Sample:
@@ -80,42 +80,42 @@ class DrawnVersions(_Samples):
         if random.random() < self.collages:
             clean = self._make_collage(random)
         else:
-            clean = self._view(self.sources[place % len(self.sources)], random)
-        versions, seed = self.draws.draw(random), int(random.integers(SEEDS))
-        frames = [make_version(clean, v, seed=seed + i) for i, v in enumerate(versions)]
-        bad = [severity(version) for version in versions]
+            clean = self._crop(self.sources[place % len(self.sources)], random)
+        variants, seed = self.sampler.draw(random), int(random.integers(SEEDS))
+        frames = [make_variant(clean, v, seed=seed + i) for i, v in enumerate(variants)]
+        bad = [severity(variant) for variant in variants]
         p = [[preference(first, second) for second in bad] for first in bad]
-        a = [[rate(version)[name] for name in ATTRIBUTES] for version in versions]
+        a = [[rate(variant)[name] for name in ATTRIBUTES] for variant in variants]
         return {
             "frames": torch.stack([rgb_chw_u8(frame) for frame in frames]),
             "p": torch.tensor(p),
             "a": torch.tensor(a),
         }
 
-    def _view(self, source: Sequence[np.ndarray], random: np.random.Generator) -> np.ndarray:
-        return view_frames([source[random.integers(len(source))]], self.side, random)[0]
+    def _crop(self, source: Sequence[np.ndarray], random: np.random.Generator) -> np.ndarray:
+        return crop_frames([source[random.integers(len(source))]], self.side, random)[0]
 
     def _make_collage(self, random: np.random.Generator) -> np.ndarray:
-        """Put parts of four views side by side, each a little lighter or darker, or tinted."""
+        """Put parts of four crops side by side, each a little lighter or darker, or tinted."""
         collage = np.empty((self.side, self.side, 3), np.uint8)
         row, column = random.integers(self.side // 5, self.side - self.side // 5, 2)
         for rows in (slice(0, row), slice(row, None)):
             for columns in (slice(0, column), slice(column, None)):
-                view = self._view(self.sources[random.integers(len(self.sources))], random)
-                look = Finish(
+                crop = self._crop(self.sources[random.integers(len(self.sources))], random)
+                look = PostEdit(
                     stops=random.uniform(-0.3, 0.3), warmth_stops=random.uniform(-0.15, 0.15)
                 )
-                collage[rows, columns] = finish_picture(view, look)[rows, columns]
+                collage[rows, columns] = edit_picture(crop, look)[rows, columns]
         return collage
 
 
 class RatedPairs(_Samples):
-    """Pairs of a table: two versions, p both ways round, and the scores of the second.
+    """Pairs of a table: two variants, p both ways round, and the scores of the second.
 
     Args:
         pairs: of `pairs_csv.read_pairs`.
-        side: see `DrawnVersions`.
-        seed: None draws new views every time, by torch's generator; a number fixes them.
+        side: see `DrawnVariants`.
+        seed: None draws new crops every time, by torch's generator; a number fixes them.
     """
 
     def __init__(self, pairs: pd.DataFrame, *, side: int, seed: int | None = None) -> None:
@@ -123,7 +123,7 @@ class RatedPairs(_Samples):
         self.pairs = pairs
 
     def make(self, index: int, random: np.random.Generator) -> Sample:
-        """Read a pair and take a view of both.
+        """Read a pair and take one crop of both.
 
         Raises:
             VideoError: an image cannot be read.
@@ -137,7 +137,7 @@ class RatedPairs(_Samples):
                 f"expected two images of one size, got {sizes[0]} and {sizes[1]} "
                 f"({row['where']}: {row['img_1']}, {row['img_2']})"
             )
-        frames = view_frames(images, self.side, random)
+        frames = crop_frames(images, self.side, random)
         scores = torch.tensor([float(row[name]) for name in SCORE_COLUMNS])
         p, nothing = scores[0], torch.full((len(ATTRIBUTES),), math.nan)
         unknown = torch.tensor(math.nan)
@@ -148,7 +148,7 @@ class RatedPairs(_Samples):
         }
 
 
-def view_frames(
+def crop_frames(
     frames: Sequence[np.ndarray], side: int, random: np.random.Generator
 ) -> list[np.ndarray]:
     """Cut one random square from frames of one size, scale it to a side, mirror half of them.
@@ -162,11 +162,11 @@ def view_frames(
     cut = short if short <= side else round(math.exp(random.uniform(*np.log([side, short]))))
     top, left = random.integers(height - cut + 1), random.integers(width - cut + 1)
     mirrored = random.random() < 0.5
-    views = []
+    crops = []
     for frame in frames:
-        view = frame[top : top + cut, left : left + cut]
+        crop = frame[top : top + cut, left : left + cut]
         if cut != side:
             way = cv2.INTER_AREA if cut > side else cv2.INTER_CUBIC
-            view = cv2.resize(view, (side, side), interpolation=way)
-        views.append(np.ascontiguousarray(view[:, ::-1] if mirrored else view))
-    return views
+            crop = cv2.resize(crop, (side, side), interpolation=way)
+        crops.append(np.ascontiguousarray(crop[:, ::-1] if mirrored else crop))
+    return crops

@@ -1,6 +1,6 @@
 """Config -> a critic of one's own: weights for `model_vqa.weights`, and a report on how good it is.
 
-Learns from a CSV of rated pairs, or from clean footage whose versions are drawn and rated here.
+Learns from a CSV of rated pairs, or from clean footage whose variants are drawn and rated here.
 """
 
 import functools
@@ -19,7 +19,7 @@ from vqe.critic_training.footage import load_footage
 from vqe.critic_training.module import CriticModule
 from vqe.critic_training.pairs_csv import read_pairs, split_pairs
 from vqe.critic_training.report import build_report, format_report
-from vqe.critic_training.samples import DrawnVersions, RatedPairs
+from vqe.critic_training.samples import DrawnVariants, RatedPairs
 from vqe.critic_training.targets import MEANINGS
 from vqe.files import write_csv
 from vqe.training.assembly import build_trainer, instantiate
@@ -84,9 +84,12 @@ def build_samples(cfg: DictConfig) -> tuple[Dataset, Dataset]:
             for part, seed in zip(parts, seeds, strict=True)
         )
     footage = load_footage(Path(cfg.source), **instantiate(cfg.footage), seed=cfg.seed)
-    draws = instantiate(cfg.draws)
-    train_set = DrawnVersions(
-        footage.train, draws, count=cfg.samples, side=cfg.side, collages=cfg.collages
+    sampler = instantiate(cfg.draws)
+    return (
+        DrawnVariants(
+            footage.train, sampler, count=cfg.samples, side=cfg.side, collages=cfg.collages
+        ),
+        DrawnVariants(
+            footage.held_out, sampler, count=cfg.held_out_samples, side=cfg.side, seed=cfg.seed
+        ),
     )
-    count, seed = cfg.held_out_samples, cfg.seed
-    return train_set, DrawnVersions(footage.held_out, draws, count=count, side=cfg.side, seed=seed)

@@ -1,13 +1,10 @@
 """RGB frames -> the twelve scores of both frozen critics, with a gradient through the VQA."""
 
-from collections.abc import Callable
-
 import torch
 from torch import nn
 
+from vqe.critics.feature_cache import CacheLookup, FeatureCache, digest_frames
 from vqe.critics.frozen_vqa import Scores
-from vqe.critics.score_cache import CacheLookup, ScoreCache
-from vqe.critics.score_keys import digest_frames, digest_weights, make_keys
 from vqe.pixels import dequantise, quantise, to_challenge_range, to_unit_range
 
 
@@ -20,22 +17,17 @@ class FrozenCritics(nn.Module):
         cache: keeps what is computed of input frames, which is the same in every epoch and run.
     """
 
-    def __init__(self, vqa: nn.Module, dover: nn.Module, cache: ScoreCache | None = None) -> None:
+    def __init__(self, vqa: nn.Module, dover: nn.Module, cache: FeatureCache | None = None) -> None:
         super().__init__()
         self.vqa = vqa
         self.dover = dover
         self.cache = cache
-        self._weights: dict[str, str] = {}  # their digests, by kind
         self.requires_grad_(False)
         self.train(False)
 
     def train(self, mode: bool = True) -> "FrozenCritics":
         """Stay in eval, whatever the mode asked for."""
         return super().train(False)
-
-    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> nn.Module:
-        self._weights = {}  # a move may change the precision
-        return super()._apply(fn, recurse)
 
     def state_dict(self, *args, destination=None, prefix="", keep_vars=False) -> dict:
         """Return nothing to save: the weights have a file of their own."""
@@ -74,31 +66,29 @@ class FrozenCritics(nn.Module):
         digests: list[bytes],
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the DOVER scores of both sides, each [B,1], from one pass."""
-        recalled = self._recall(self.dover, len(x_u8), digests, seeds_b)
-        new = recalled.missing
+        lookup = self._look_up(self.dover, len(x_u8), digests, seeds_b)
+        new = lookup.missing
         frames, seeds = torch.cat([x_u8[new], enhanced_u8]), torch.cat([seeds_b[new], seeds_b])
         d_new, d_enhanced = self.dover(frames, seeds).split([len(new), len(x_u8)])
-        return recalled.complete(d_new), d_enhanced
+        return lookup.complete(d_new), d_enhanced
 
     def _encode(self, x_u8: torch.Tensor, digests: list[bytes]) -> torch.Tensor:
         """Return the VQA's features of the input frames, [B,512]."""
-        recalled = self._recall(self.vqa, len(x_u8), digests)
-        if recalled.missing:
-            x = to_challenge_range(dequantise(x_u8[recalled.missing]))
-            return recalled.complete(self.vqa.encode(x))
-        return recalled.complete(torch.empty(0, self.vqa.cache_spec.width, device=x_u8.device))
+        lookup = self._look_up(self.vqa, len(x_u8), digests)
+        new = lookup.missing
+        if not new:
+            return lookup.complete(torch.empty(0, len(lookup.found[0]), device=x_u8.device))
+        return lookup.complete(self.vqa.encode(to_challenge_range(dequantise(x_u8[new]))))
 
-    def _recall(
+    def _look_up(
         self,
         critic: nn.Module,
         count: int,
         digests: list[bytes],
         seeds_b: torch.Tensor | None = None,
     ) -> CacheLookup:
-        spec = critic.cache_spec
-        if self.cache is None or spec is None:
+        spec = None if self.cache is None else critic.cache_spec
+        if spec is None:
             return CacheLookup([None] * count)
-        if spec.kind not in self._weights:
-            self._weights[spec.kind] = digest_weights(critic)
         seeds = None if seeds_b is None else seeds_b.tolist()
-        return self.cache.recall(spec, make_keys(spec, self._weights[spec.kind], digests, seeds))
+        return self.cache.look_up(spec, digests, seeds)

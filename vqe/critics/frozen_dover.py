@@ -8,15 +8,15 @@ from torch import nn
 from vqe.critics.dover import DOVER
 from vqe.critics.dover.fusion import check_fusion, fuse
 from vqe.critics.dover.views import draw_offsets
-from vqe.critics.precision import ChosenPrecision
-from vqe.critics.score_keys import CacheSpec
+from vqe.critics.feature_cache import CacheSpec
+from vqe.critics.precision import FrozenCritic
 from vqe.critics.weights import fill_critic
 
 log = logging.getLogger(__name__)
 VIEWS = ("still", "clip")
 
 
-class FrozenDOVER(ChosenPrecision, nn.Module):
+class FrozenDOVER(FrozenCritic):
     """DOVER's fused score of still frames or of clips, without a gradient.
 
     Args:
@@ -27,7 +27,8 @@ class FrozenDOVER(ChosenPrecision, nn.Module):
         num_clips: technical fragments a frame.
         max_clips: clips in one pass, which bounds the memory.
         view: `still` scores frames, as training and test do; `clip` scores real clips.
-        precision: `fp32`, `bf16`, or `auto`: bf16 on a GPU that computes it natively, else fp32.
+        precision: `fp32`, `bf16`, or `auto`: bf16 on a GPU that computes it natively, else fp32;
+            see `vqe.device.choose_dtype`.
         compiled: whether torch.compile builds the blocks, at the first call; needs a C++ compiler.
     """
 
@@ -44,7 +45,7 @@ class FrozenDOVER(ChosenPrecision, nn.Module):
         precision: str = "auto",
         compiled: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(precision)
         check_fusion(fusion)
         if view not in VIEWS:
             raise ValueError(
@@ -54,7 +55,6 @@ class FrozenDOVER(ChosenPrecision, nn.Module):
         self.dover = DOVER(variant, max_clips=max_clips)
         fill_critic(self.dover, weights, "model_dover")
         self.options = {"fusion": fusion, "channel_order": channel_order, "num_clips": num_clips}
-        self._choose_precision(precision)
         if compiled:
             self.dover.compile_blocks()
 
@@ -76,6 +76,7 @@ class FrozenDOVER(ChosenPrecision, nn.Module):
             ValueError: frames where the view is of clips, or the other way round.
         """
         self._check_view(frames_u8)
+        self.settle()
         height, width = frames_u8.shape[-2:]
         drawn = [
             draw_offsets(height, width, self.options["num_clips"], torch.Generator().manual_seed(s))
@@ -91,7 +92,8 @@ class FrozenDOVER(ChosenPrecision, nn.Module):
     @property
     def cache_spec(self) -> CacheSpec:
         """How the score of a frame is kept."""
-        return CacheSpec("dover", width=1, options={**self.options, "view": self.view})
+        options = {**self.options, "view": self.view}
+        return CacheSpec("dover", width=1, weights=self.weights_digest, options=options)
 
     def _check_view(self, frames_u8: torch.Tensor) -> None:
         if self.view == "clip" and frames_u8.ndim == 4:

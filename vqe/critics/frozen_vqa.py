@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from vqe.critics.precision import ChosenPrecision
-from vqe.critics.score_keys import CacheSpec
+from vqe.critics.feature_cache import CacheSpec
+from vqe.critics.precision import FrozenCritic
 from vqe.critics.unetlite import UNetLite
 from vqe.critics.weights import fill_critic, read_own
 from vqe.inputs import STANDIN
@@ -30,7 +29,7 @@ class Scores:
     before_clamps: torch.Tensor
 
 
-class FrozenVQA(ChosenPrecision, nn.Module):
+class FrozenVQA(FrozenCritic):
     """UNetLite on a pair of frames.
 
     Args:
@@ -49,7 +48,7 @@ class FrozenVQA(ChosenPrecision, nn.Module):
         precision: str = "fp32",
         compiled: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(precision)
         weights = str(STANDIN_FILE) if weights == STANDIN else weights
         sizes, about = (read_own(weights) if weights else None) or ({}, None)
         self.vqa = UNetLite(**sizes)
@@ -62,18 +61,18 @@ class FrozenVQA(ChosenPrecision, nn.Module):
             )
         self.vqa.fold_batch_norm()
         self.enhanced_first = enhanced_first
-        self._choose_precision(precision)
         if compiled:
             self.vqa.compile_levels()
 
     @property
     def cache_spec(self) -> CacheSpec:
         """How the features of an input frame are kept."""
-        return CacheSpec("vqa", width=self.vqa.aux_head[0].in_features - 1)
+        return CacheSpec("vqa", width=self.vqa.widths[-1], weights=self.weights_digest)
 
     @torch.no_grad()
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """Compute the features [B,C] of input frames in challenge range, as `compare` wants."""
+        self.settle()
         return self.vqa.features(x)
 
     def forward(
@@ -90,6 +89,7 @@ class FrozenVQA(ChosenPrecision, nn.Module):
         d_enhanced: torch.Tensor,
     ) -> Scores:
         """Do what `forward` does, given the features of the input frames."""
+        self.settle()
         pair = (features_x, self.vqa.features(enhanced), d_x, d_enhanced)
         if self.enhanced_first:
             pair = (pair[1], pair[0], d_enhanced, d_x)

@@ -1,30 +1,18 @@
-"""Run the critics in bfloat16 where that is chosen, with norms and heads kept in float32.
+"""A frozen critic on a device -> its backbones' layers in the precision chosen for that device.
 
-DOVER keeps what its blocks add to in float32 too: rounded at every addition, it shifts a score
-five times as far as rounded weights and products do.
+Norms, heads and what DOVER's blocks add to stay in float32: rounded at every addition, it shifts a
+score five times as far as rounded weights and products do.
 """
-
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from vqe.device import is_bf16_native
+from vqe.critics.feature_cache import digest_weights
+from vqe.device import choose_device, choose_dtype
 
 
-class KeepFloat32:
-    """Mix in before a module: casts to a smaller type move its weights and leave their type."""
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
-        def move(value: Tensor) -> Tensor:
-            cast = fn(value)
-            return value.to(cast.device) if cast.dtype.itemsize < value.dtype.itemsize else cast
-
-        return super()._apply(move, recurse)
-
-
-class LayerNorm(KeepFloat32, nn.LayerNorm):
-    """Normalise the last axis; the result has the type of the input."""
+class LayerNorm(nn.LayerNorm):
+    """Normalise the last axis in float32; the result has the type of the input."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [...,C] to the same shape."""
@@ -33,28 +21,50 @@ class LayerNorm(KeepFloat32, nn.LayerNorm):
         return super().forward(x.to(torch.float32)).to(x.dtype)
 
 
-PRECISIONS = ("auto", "fp32", "bf16")
+def cast_backbones(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Cast the layers of a network's `backbones()` in place, norms excepted, and return it."""
+    for backbone in network.backbones():
+        for layer in backbone.modules():
+            if not isinstance(layer, nn.LayerNorm):
+                for weight in layer.parameters(recurse=False):
+                    weight.data = weight.data.to(dtype)
+    return network
 
 
-class ChosenPrecision:
-    """Mix in before a module: it computes in the `precision` chosen, on whatever device it is.
+class FrozenCritic(nn.Module):
+    """What both frozen critics share: they compute in the precision chosen for their device.
 
-    `auto` is bf16 on a GPU that computes it natively, else fp32. What was cast to bf16 stays so.
+    A subclass holds its network as its only child, and calls `settle` before it computes.
+
+    Args:
+        precision: see `vqe.device.choose_dtype`.
+
+    Raises:
+        ValueError: there is no such precision, or nothing here computes in it.
     """
 
-    precision = "auto"
-
-    def _choose_precision(self, precision: str) -> None:
-        if precision not in PRECISIONS:
-            raise ValueError(
-                f"expected precision to be one of {', '.join(PRECISIONS)}, got {precision!r}"
-            )
+    def __init__(self, precision: str) -> None:
+        super().__init__()
+        device = choose_device("auto")
+        if precision != "bf16" or device.type == "cpu":  # a GPU beside it: `settle` knows which
+            choose_dtype(precision, device)
         self.precision = precision
-        self._apply(lambda value: value)
+        self._settled_on: torch.device | None = None
+        self._digest: str | None = None
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
-        super()._apply(fn, recurse)
+    def settle(self) -> None:
+        """Cast the network for the device that it is on, unless that is done."""
         device = next(self.parameters()).device
-        if self.precision == "bf16" or (self.precision == "auto" and is_bf16_native(device)):
-            super()._apply(lambda v: v.to(torch.bfloat16) if v.is_floating_point() else v)
-        return self
+        if device != self._settled_on:
+            dtype = choose_dtype(self.precision, device)
+            with torch.inference_mode(False):  # the weights outlive the mode they were cast in
+                for network in self.float().children():
+                    cast_backbones(network, dtype)
+            self._settled_on, self._digest = device, None
+
+    @property
+    def weights_digest(self) -> str:
+        """Digest of the weights as they compute, precision included."""
+        self.settle()
+        self._digest = self._digest or digest_weights(self)
+        return self._digest

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from vqe.critics.precision import KeepFloat32
 from vqe.schema import ATTRIBUTES
 
 BATCH_NORM_EPS = 1e-3
@@ -32,10 +31,6 @@ class ConvUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map [B,C,H,W] to [B,out_channels,H,W]."""
         return self.relu(self._ops[0](x))
-
-
-class Linear(KeepFloat32, nn.Linear):
-    """A linear layer of the heads, in float32 always."""
 
 
 class SqueezeExcite(nn.Module):
@@ -67,7 +62,7 @@ def _build_level(in_channels: int, width: int, depth: int) -> nn.Sequential:
 def _build_main_head(in_features: int, dropout: float) -> nn.Sequential:
     layers: list[nn.Module] = []
     for out_features in (512, 256, 128, 64, 1):
-        layers += [nn.Dropout(dropout), Linear(in_features, out_features), nn.ReLU()]
+        layers += [nn.Dropout(dropout), nn.Linear(in_features, out_features), nn.ReLU()]
         in_features = out_features
     return nn.Sequential(*layers[:-1])
 
@@ -100,7 +95,7 @@ class UNetLite(nn.Module):
         in_features = widths[-1] + 1
         self.main_head = _build_main_head(2 * in_features, fc_dropout)
         self.aux_head = nn.Sequential(
-            Linear(in_features, 128), nn.ReLU(), Linear(128, len(ATTRIBUTES))
+            nn.Linear(in_features, 128), nn.ReLU(), nn.Linear(128, len(ATTRIBUTES))
         )
 
     def features(self, x: Tensor) -> Tensor:
@@ -149,6 +144,10 @@ class UNetLite(nn.Module):
         """
         p, a1, a2 = self.pre_clamp(x1, x2, d1, d2)
         return p.clamp(0, 1), a1.clamp(-1, 1), a2.clamp(-1, 1)
+
+    def backbones(self) -> list[nn.Module]:
+        """Return the encoder, without the heads."""
+        return [self._encoder]
 
     def fold_batch_norm(self) -> "UNetLite":
         """Fold every batch norm into its convolution, in place, for frozen inference.

@@ -16,6 +16,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from vqe.cli import CONF_DIR
+from vqe.locks import hold_folder
 from vqe.synthesis import Ranges
 from vqe.synthesis.plan import VideoPlan, derive_seed
 from vqe.synthesis.production import make_videos
@@ -143,8 +144,10 @@ def build_demo_data(footage: Path, target: Path) -> None:
     ranges = demo_ranges()
     clips = find_clips(footage.absolute())
     plans = [_plan_cut(number, clips[cut.clip], ranges) for number, cut in enumerate(CUTS)]
-    # threads: new processes would take longer to start than these few frames do
-    _, bad = make_videos(plans, target, max_size=MAX_SIZE, backend="threading")
+    target.mkdir(parents=True, exist_ok=True)
+    with hold_folder(target):
+        # threads: new processes would take longer to start than these few frames do
+        _, bad = make_videos(plans, target, max_size=MAX_SIZE, backend="threading")
     if bad:
         listing = "\n".join(f"  {file.path}: {file.reason}" for file in bad)
         raise RuntimeError(f"expected clips that can be read, got\n{listing}\nFetch them anew")

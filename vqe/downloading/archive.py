@@ -8,6 +8,7 @@ import gzip
 import json
 import logging
 import lzma
+import os
 import shutil
 import tarfile
 import zlib
@@ -20,6 +21,7 @@ from tqdm import tqdm
 from vqe.downloading.connection import DownloadError
 from vqe.downloading.sidecar import get_sidecar, read_sidecar
 from vqe.downloading.verify import Counts, check_counts, count_files
+from vqe.files import put_in_place, temporary_beside
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +37,6 @@ READ_ERRORS = (
 TAKEN_ERRORS = (FileExistsError, NotADirectoryError, IsADirectoryError)
 
 
-def get_unpacking(folder: Path) -> Path:
-    """Return where an archive's files are until they are checked."""
-    return folder.with_name(f".{folder.name}.part")
-
-
 def unpack_archive(archive: Path, folder: Path, expected: Counts) -> Counts:
     """Unpack an archive, check its counts and put it in place.
 
@@ -52,10 +49,9 @@ def unpack_archive(archive: Path, folder: Path, expected: Counts) -> Counts:
     Raises:
         DownloadError: the archive is damaged, has a member that is no plain file or folder inside
             it, or does not hold what is expected. Nothing of it stays.
+        NoSpaceError: the disk is full; nothing of it stays either.
     """
-    unpacking = get_unpacking(folder)
-    shutil.rmtree(unpacking, ignore_errors=True)  # of a killed run
-    try:
+    with temporary_beside(folder, needed_bytes=expected.size_bytes) as unpacking:
         _unpack(archive, unpacking, expected.size_bytes)
         found = _find_subsets(unpacking, archive)
         counts = count_files(found, expected)
@@ -74,9 +70,9 @@ def unpack_archive(archive: Path, folder: Path, expected: Counts) -> Counts:
             "unpacked_bytes": counts.size_bytes,
         }
         (found / MARKER).write_text(json.dumps(marker, indent=2), encoding="utf-8")
-        found.replace(folder)
-    finally:
-        shutil.rmtree(unpacking, ignore_errors=True)
+        if hasattr(os, "sync"):  # all of it is on the disk before the archive may go
+            os.sync()
+        put_in_place(found, folder)
     return counts
 
 

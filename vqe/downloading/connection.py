@@ -28,7 +28,7 @@ class DownloadError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long to wait for a server.
 
     Attributes:
@@ -49,7 +49,7 @@ class Patience:
 
 
 def open_url(
-    url: str, patience: Patience, *, method: str = "GET", headers: dict[str, str] | None = None
+    url: str, policy: RetryPolicy, *, method: str = "GET", headers: dict[str, str] | None = None
 ) -> http.client.HTTPResponse:
     """Open a URL, once.
 
@@ -62,13 +62,13 @@ def open_url(
     request = urllib.request.Request(
         url, headers={"User-Agent": "vqe", **(headers or {})}, method=method
     )
-    return urllib.request.urlopen(request, timeout=patience.timeout_seconds)
+    return urllib.request.urlopen(request, timeout=policy.timeout_seconds)
 
 
 def retry(
     attempt: Callable[[], Result],
     url: str,
-    patience: Patience,
+    policy: RetryPolicy,
     count_bytes: Callable[[], int] = lambda: 0,
 ) -> Result:
     """Call `attempt` until it ends well.
@@ -76,12 +76,12 @@ def retry(
     Args:
         attempt: what to do; it takes up what an earlier call has left.
         url: the URL in question, for messages.
-        patience: how often and with what pauses.
+        policy: how often and with what pauses.
         count_bytes: what is there so far. Failures count anew once there is more than ever
             before: a long download may be cut many times, but must get on.
 
     Raises:
-        DownloadError: the error will not pass by itself, or the patience is at its end.
+        DownloadError: the error will not pass by itself, or there is no retry left.
     """
     failures, most = 0, count_bytes()
     while True:
@@ -93,13 +93,13 @@ def retry(
                 raise DownloadError(_advise(error, reason, url)) from error
         failures = 1 if count_bytes() > most else failures + 1
         most = max(most, count_bytes())
-        if failures > patience.retries:
+        if failures > policy.retries:
             raise DownloadError(
                 f"expected an answer within {failures} attempts, got {reason} ({url}). Run the "
                 "same command later: it goes on from what is there"
             )
-        pause = min(patience.backoff_seconds * 2 ** (failures - 1), LONGEST_PAUSE_SECONDS)
-        counted = f"retry {failures} of {patience.retries} in {pause:g} s"
+        pause = min(policy.backoff_seconds * 2 ** (failures - 1), LONGEST_PAUSE_SECONDS)
+        counted = f"retry {failures} of {policy.retries} in {pause:g} s"
         log.warning("%s: %s; %s", url, reason, counted)
         time.sleep(pause)
 

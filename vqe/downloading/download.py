@@ -1,6 +1,6 @@
 """Published URLs -> data folder: archives fetched, unpacked and counted, and the critics' weights.
 
-python download.py data.source_dir=<data> parts=train,test,weights
+python download.py data.target_dir=<data> parts=train,test,weights
 """
 
 import logging
@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 from omegaconf import DictConfig, OmegaConf
 
 from vqe.downloading.archive import read_unpacked_bytes, unpack_archive
-from vqe.downloading.connection import DownloadError, Patience
+from vqe.downloading.connection import DownloadError, RetryPolicy
 from vqe.downloading.fetch import fetch_file, is_fetched, probe_file
-from vqe.downloading.lock import hold_folder
 from vqe.downloading.sidecar import count_bytes, get_part, get_sidecar
 from vqe.downloading.space import Need, check_space
 from vqe.downloading.verify import Counts, check_counts, count_files
+from vqe.locks import hold_folder
 
 log = logging.getLogger(__name__)
 
@@ -45,49 +45,50 @@ class Item:
 
 def download(
     *,
-    source_dir: str | Path,
+    target_dir: str | Path,
     parts: str | list[str],
     archives: Mapping[str, Mapping],
     weights: Mapping[str, str | None],
     keep_archives: bool = False,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
 ) -> list[Path]:
     """Fetch what is missing of the parts; one that fails does not stop the others.
 
     Args:
-        source_dir: the data folder; made where it is missing.
+        target_dir: the data folder; made where it is missing.
         parts: of the archives' names and "weights", as a list or with commas.
         archives: name -> url, archive_bytes, unpacked_bytes and files by subset, as in
             conf/download.yaml.
         weights: URLs by name; None leaves one out.
         keep_archives: leave the archives beside the folders made of them.
-        patience: retries and pauses.
+        policy: retries and pauses.
 
     Returns:
         The files and folders that are new.
 
     Raises:
-        DownloadError: something failed, and the message names all of it; or nothing was begun:
-            the disk has too little space, or another download into the folder is running.
+        DownloadError: something failed, and the message names all of it; or nothing was begun, as
+            the disk has too little space.
+        FolderHeldError: another command is writing into the folder.
         ValueError: a part has no such name.
     """
-    source_dir, patience = Path(source_dir).absolute(), patience or Patience()
-    items = _list_items(_split_parts(parts, [*archives, WEIGHTS]), source_dir, archives, weights)
-    source_dir.mkdir(parents=True, exist_ok=True)
+    target_dir, policy = Path(target_dir).absolute(), policy or RetryPolicy()
+    items = _list_items(_split_parts(parts, [*archives, WEIGHTS]), target_dir, archives, weights)
+    target_dir.mkdir(parents=True, exist_ok=True)
     failures: dict[Item, str] = {}
-    with hold_folder(source_dir):
-        needs = _try_each(items, lambda item: _plan(item, patience, keep_archives), failures)
+    with hold_folder(target_dir):
+        needs = _try_each(items, lambda item: _plan(item, policy, keep_archives), failures)
         needs = {item: need for item, need in needs.items() if need}
         if needs:
-            check_space(source_dir, needs.values())
-        made = _try_each(needs, lambda item: _make(item, patience, keep_archives), failures)
+            check_space(target_dir, needs.values())
+        made = _try_each(needs, lambda item: _make(item, policy, keep_archives), failures)
     if failures:
         listing = "\n".join(f"  {item.path.name}: {words}" for item, words in failures.items())
         raise DownloadError(
             f"{len(failures)} of {len(items)} files failed; what else was asked for is in "
-            f"{source_dir}:\n{listing}"
+            f"{target_dir}:\n{listing}"
         )
-    log.info("all of %s is in %s", ", ".join(item.path.name for item in items), source_dir)
+    log.info("all of %s is in %s", ", ".join(item.path.name for item in items), target_dir)
     return list(made.values())
 
 
@@ -101,7 +102,7 @@ def _split_parts(parts: str | list[str], valid: list[str]) -> list[str]:
 
 def _list_items(
     parts: list[str],
-    source_dir: Path,
+    target_dir: Path,
     archives: Mapping[str, Mapping],
     weights: Mapping[str, str | None],
 ) -> list[Item]:
@@ -109,10 +110,10 @@ def _list_items(
     for part in (name for name in parts if name != WEIGHTS):
         url, known = archives[part]["url"], archives[part]
         counts = Counts(known["files"], known["unpacked_bytes"])
-        place = source_dir / _read_name(url)
-        items.append(Item(url, place, known["archive_bytes"], source_dir / part, counts))
+        place = target_dir / _read_name(url)
+        items.append(Item(url, place, known["archive_bytes"], target_dir / part, counts))
     if WEIGHTS in parts:
-        items += [Item(url, source_dir / _read_name(url)) for url in weights.values() if url]
+        items += [Item(url, target_dir / _read_name(url)) for url in weights.values() if url]
     return items
 
 
@@ -134,19 +135,19 @@ def _try_each(
     return done
 
 
-def _plan(item: Item, patience: Patience, keep_archives: bool) -> Need | None:
+def _plan(item: Item, policy: RetryPolicy, keep_archives: bool) -> Need | None:
     """Return the space that an item needs, None if it is there."""
     if item.folder and item.folder.is_dir() and any(item.folder.iterdir()):
         _check_folder(item)
         log.info("%s is there and whole", item.folder)
         return None
-    if is_fetched(item.url, item.path, patience, item.file_bytes):
+    if is_fetched(item.url, item.path, policy, item.file_bytes):
         size, have = count_bytes(item.path), count_bytes(item.path)
         if not item.folder:
             log.info("%s is there and whole", item.path)
             return None
     else:
-        size = probe_file(item.url, patience, item.file_bytes).size_bytes
+        size = probe_file(item.url, policy, item.file_bytes).size_bytes
         have = min(size, count_bytes(get_part(item.path)))
     if not item.folder:
         return Need(size - have)
@@ -166,10 +167,10 @@ def _check_folder(item: Item) -> None:
     check_counts(count_files(item.folder, expected), expected, item.folder, advice)
 
 
-def _make(item: Item, patience: Patience, keep_archives: bool) -> Path:
+def _make(item: Item, policy: RetryPolicy, keep_archives: bool) -> Path:
     """Fetch an item, and unpack it if it is an archive."""
     if not item.path.exists():  # else the plan has found it whole
-        fetch_file(item.url, item.path, patience, item.file_bytes)
+        fetch_file(item.url, item.path, policy, item.file_bytes)
     if not item.folder:
         return item.path
     unpack_archive(item.path, item.folder, item.counts)
@@ -184,12 +185,12 @@ def download_as_configured(cfg: DictConfig) -> list[Path]:
     options = OmegaConf.to_container(cfg, resolve=True)
     try:
         return download(
-            source_dir=cfg.data.source_dir,
+            target_dir=cfg.data.target_dir,
             parts=options["parts"],
             archives=options["archives"],
             weights=options["weights"],
             keep_archives=cfg.keep_archives,
-            patience=Patience(cfg.retries, cfg.backoff_seconds, cfg.timeout_seconds),
+            policy=RetryPolicy(cfg.retries, cfg.backoff_seconds, cfg.timeout_seconds),
         )
     except KeyboardInterrupt:
         log.error("interrupted; the same command goes on from what is there")

@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 
 from tqdm import tqdm
 
-from vqe.downloading.connection import DownloadError, Patience, open_url, retry
+from vqe.downloading.connection import DownloadError, RetryPolicy, open_url, retry
 from vqe.downloading.sidecar import (
     RemoteFile,
     count_bytes,
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 CHUNK_BYTES = 1 << 20
 
 
-def probe_file(url: str, patience: Patience, expected_bytes: int | None = None) -> RemoteFile:
+def probe_file(url: str, policy: RetryPolicy, expected_bytes: int | None = None) -> RemoteFile:
     """Ask a server for the facts of a file.
 
     Raises:
@@ -33,13 +33,15 @@ def probe_file(url: str, patience: Patience, expected_bytes: int | None = None) 
     """
 
     def ask() -> RemoteFile:
-        with open_url(url, patience, method="HEAD") as response:
+        with open_url(url, policy, method="HEAD") as response:
             return _read_facts(response, url, expected_bytes)
 
-    return retry(ask, url, patience)
+    return retry(ask, url, policy)
 
 
-def is_fetched(url: str, path: Path, patience: Patience, expected_bytes: int | None = None) -> bool:
+def is_fetched(
+    url: str, path: Path, policy: RetryPolicy, expected_bytes: int | None = None
+) -> bool:
     """Tell whether a file is there and whole.
 
     A file that `fetch_file` brought is held against its sidecar, without a request; one from
@@ -53,7 +55,7 @@ def is_fetched(url: str, path: Path, patience: Patience, expected_bytes: int | N
     known, size = read_sidecar(path), count_bytes(path)
     if known and known.url == url and known.size_bytes == size == (expected_bytes or size):
         return True
-    remote = probe_file(url, patience, expected_bytes)
+    remote = probe_file(url, policy, expected_bytes)
     if size != remote.size_bytes:
         raise DownloadError(
             f"expected {remote.size_bytes} bytes as {url} has, got {size} ({path}). "
@@ -65,14 +67,14 @@ def is_fetched(url: str, path: Path, patience: Patience, expected_bytes: int | N
 
 
 def fetch_file(
-    url: str, path: Path, patience: Patience, expected_bytes: int | None = None
+    url: str, path: Path, policy: RetryPolicy, expected_bytes: int | None = None
 ) -> RemoteFile:
     """Fetch a file to `path`, which is whole once it is there.
 
     Args:
         url: http or https.
         path: the file to be; `get_part(path)` is gone on with if it is of the same version.
-        patience: retries and pauses.
+        policy: retries and pauses.
         expected_bytes: the size it should have; None takes the server's word.
 
     Raises:
@@ -81,9 +83,9 @@ def fetch_file(
     part = get_part(path)
     with tqdm(desc=path.name, unit="B", unit_scale=True, unit_divisor=1000) as bar:
         remote = retry(
-            lambda: _attempt(url, path, patience, expected_bytes, bar),
+            lambda: _attempt(url, path, policy, expected_bytes, bar),
             url,
-            patience,
+            policy,
             lambda: count_bytes(part),
         )
     part.replace(path)
@@ -91,7 +93,7 @@ def fetch_file(
 
 
 def _attempt(
-    url: str, path: Path, patience: Patience, expected_bytes: int | None, bar: tqdm
+    url: str, path: Path, policy: RetryPolicy, expected_bytes: int | None, bar: tqdm
 ) -> RemoteFile:
     """Fetch what is missing of the part, over one connection."""
     part, known = get_part(path), read_sidecar(path)
@@ -102,7 +104,7 @@ def _attempt(
     if have and have == known.size_bytes:
         return known
     headers = {"Range": f"bytes={have}-", "If-Range": known.validator} if have else {}
-    with _open_part(url, patience, headers, part) as response:
+    with _open_part(url, policy, headers, part) as response:
         if have and response.status == http.HTTPStatus.PARTIAL_CONTENT:
             _check_range(response, known, have, part)
             remote = known
@@ -117,10 +119,10 @@ def _attempt(
 
 
 def _open_part(
-    url: str, patience: Patience, headers: dict[str, str], part: Path
+    url: str, policy: RetryPolicy, headers: dict[str, str], part: Path
 ) -> http.client.HTTPResponse:
     try:
-        return open_url(url, patience, headers=headers)
+        return open_url(url, policy, headers=headers)
     except HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink(missing_ok=True)  # the file has become shorter than what is here

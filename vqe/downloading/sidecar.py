@@ -7,6 +7,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from vqe.files import complete_or_absent
+
 
 @dataclass(frozen=True)
 class RemoteFile:
@@ -24,7 +26,7 @@ class RemoteFile:
 
 
 def get_part(path: Path) -> Path:
-    """Return where a file is while it is fetched."""
+    """Return where a file is while it is fetched: one name for all runs, to take it up again."""
     return path.with_name(f"{path.name}.part")
 
 
@@ -48,7 +50,5 @@ def read_sidecar(path: Path) -> RemoteFile | None:
 
 def write_sidecar(path: Path, remote: RemoteFile) -> None:
     """Write the facts of `path`, before its first byte."""
-    sidecar = get_sidecar(path)
-    temporary = sidecar.with_name(f".{sidecar.name}.part")
-    temporary.write_text(json.dumps(asdict(remote)), encoding="utf-8")
-    temporary.replace(sidecar)
+    with complete_or_absent(get_sidecar(path)) as temporary:
+        temporary.write_text(json.dumps(asdict(remote)), encoding="utf-8")

@@ -52,5 +52,5 @@ def check_space(folder: Path, needs: Iterable[Need]) -> None:
         raise DownloadError(
             f"expected {needed / 1e9:.1f} GB free for archives and what is in them, got "
             f"{free / 1e9:.1f} GB ({folder}). Free {(needed - free) / 1e9:.1f} GB, choose another "
-            "data.source_dir, or fetch fewer parts at a time, as with parts=test"
+            "data.target_dir, or fetch fewer parts at a time, as with parts=test"
         )

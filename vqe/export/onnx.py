@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from vqe.export.complexity import fuse
+from vqe.files import complete_or_absent
 from vqe.models.enhancement import has_memory
 
 log = logging.getLogger(__name__)
@@ -62,9 +63,7 @@ def export_onnx(
     _require_packages()
     path = Path(path)
     network = fuse(copy.deepcopy(network).cpu().float()).eval()
-    part = path.with_name(f".{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with complete_or_absent(path) as part:
         with _quiet_exporter():
             dynamic = _write(network, part, height, width)
         sizes = tuple(check_sizes) if dynamic else ((height, width),)
@@ -74,9 +73,6 @@ def export_onnx(
                 f"expected ONNX within {tolerance:g} of torch at {sizes}, got {error:g} ({path}). "
                 "Look for Python branches on the frame's size in the network's forward"
             )
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     log.info(
         "Wrote %s (opset %d, %s): max error against torch %.1e at %s",
         path,

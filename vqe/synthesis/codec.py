@@ -1,5 +1,6 @@
 """8-bit frames -> what JPEG or H.264 leaves of them, coded and decoded in memory."""
 
+from collections.abc import Mapping
 from fractions import Fraction
 
 import av
@@ -14,16 +15,27 @@ def compress_jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
     return cv2.imdecode(data, cv2.IMREAD_COLOR)
 
 
-class H264RoundTrip:
-    """Code frames at a low bit rate as a video call does, and decode each at once.
+def call_options(height: int, width: int, bits_per_pixel: float, fps: int) -> dict[str, str]:
+    """Return libx264's options for a call: a bit rate over pixels a second, kept to each second."""
+    rate = str(max(1000, round(bits_per_pixel * height * width * fps)))
+    return {"preset": "veryfast", "b": rate, "maxrate": rate, "bufsize": rate}
 
-    libx264 without look-ahead and B-frames gives a packet a frame, in order, and its rate control
-    keeps to the rate over a second. One thread: the same frames give the same bits.
+
+def quantiser_options(qp: int) -> dict[str, str]:
+    """Return libx264's options for a constant quantiser, 0 to 51: single frames have no rate."""
+    return {"preset": "superfast", "qp": str(qp)}
+
+
+class H264RoundTrip:
+    """Code frames as a video call does, and decode each at once.
+
+    libx264 without look-ahead and B-frames gives a packet a frame, in order. One thread: the same
+    frames give the same bits.
 
     Args:
         height: of the frames; odd ones are padded for the codec and cut again.
         width: of the frames.
-        bits_per_pixel: the bit rate over pixels a second.
+        options: libx264's: of `call_options` or `quantiser_options`.
         fps: frames a second.
 
     Attributes:
@@ -31,23 +43,16 @@ class H264RoundTrip:
         frames: how many went through.
     """
 
-    def __init__(self, height: int, width: int, bits_per_pixel: float, fps: int = 30) -> None:
+    def __init__(self, height: int, width: int, options: Mapping[str, str], fps: int = 30) -> None:
         self.frames = self.coded_bytes = 0
         self._pad = ((0, height % 2), (0, width % 2), (0, 0))
-        rate = max(1000, round(bits_per_pixel * height * width * fps))
         self._encoder = av.CodecContext.create("libx264", "w")
         self._encoder.width, self._encoder.height = width + width % 2, height + height % 2
         self._encoder.pix_fmt = "yuv420p"
         self._encoder.time_base = Fraction(1, fps)
         self._encoder.framerate = Fraction(fps)
         self._encoder.thread_count = 1
-        self._encoder.options = {
-            "preset": "veryfast",
-            "tune": "zerolatency",
-            "b": str(rate),
-            "maxrate": str(rate),
-            "bufsize": str(rate),
-        }
+        self._encoder.options = {"tune": "zerolatency", **options}
         self._decoder = av.CodecContext.create("h264", "r")
         self._decoder.thread_count = 1
 

@@ -9,7 +9,7 @@ parameters are neutral is left out, so that neutral parameters change no bit.
 import cv2
 import numpy as np
 
-from vqe.synthesis.codec import H264RoundTrip, compress_jpeg
+from vqe.synthesis.codec import H264RoundTrip, call_options, compress_jpeg
 from vqe.synthesis.light import balance_white, grade, light_scene, to_linear, to_srgb
 from vqe.synthesis.parameters import Parameters
 from vqe.synthesis.sensor import add_noise, blur_kernel, grow, shrink
@@ -52,8 +52,8 @@ class Degrader:
             picture = compress_jpeg(picture, parameters.jpeg_quality)
         if parameters.h264_bits_per_pixel is not None:
             if self._h264 is None:
-                bits = parameters.h264_bits_per_pixel
-                self._h264 = H264RoundTrip(*frame.shape[:2], bits, FPS)
+                options = call_options(*frame.shape[:2], parameters.h264_bits_per_pixel, FPS)
+                self._h264 = H264RoundTrip(*frame.shape[:2], options, FPS)
             picture = self._h264(picture)
         self._number += 1
         return picture

@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import joblib
 from tqdm import tqdm
 
 from vqe.files import BadFile
-from vqe.parallel import open_backend
+from vqe.layout import FOLDERS
+from vqe.parallel import map_parallel, open_backend
 from vqe.synthesis.degradation import Degrader
 from vqe.synthesis.plan import VideoPlan
 from vqe.synthesis.record import Place, Record
 from vqe.synthesis.sources import read_clip
-from vqe.synthesis.writing import open_pair, remove_parts
+from vqe.synthesis.writing import open_pair
+from vqe.temporary import clear_folder
 from vqe.video import VideoError
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ class MadeVideo:
 
 def make_videos(
     plans: Sequence[VideoPlan],
-    source_dir: Path,
+    target_dir: Path,
     *,
     max_size: Sequence[int],
     jobs: int = -1,
@@ -43,7 +44,7 @@ def make_videos(
 
     Args:
         plans: what to make.
-        source_dir: the data folder.
+        target_dir: the data folder; no other command is at work there.
         max_size: height and width that frames are shrunk to fit into.
         jobs: videos at a time, -1 for one per core.
         backend: joblib's backend.
@@ -55,15 +56,14 @@ def make_videos(
     Raises:
         ValueError: a place holds a video of other settings; nothing was made then.
     """
-    record = Record(source_dir)
+    record = Record(target_dir)
     todo = [plan for plan in plans if not record.add(plan.to_row())]
     record.save()  # the places are taken from now on, whatever happens
     places = [(plan.subset, plan.video_id) for plan in todo]
     bad: dict[Path, BadFile] = {}
-    calls = (joblib.delayed(make_video)(plan, source_dir, tuple(max_size)) for plan in todo)
     try:
         with open_backend(backend, dask_address, jobs):
-            results = joblib.Parallel(return_as="generator_unordered")(calls)
+            results = map_parallel(make_video, todo, target_dir, tuple(max_size), in_order=False)
             for made in tqdm(results, total=len(todo), desc="videos", unit="video"):
                 if made.bad is None:
                     record.set_made(made.place, made.frames, made.h264_kbps)
@@ -72,20 +72,20 @@ def make_videos(
                     record.drop([made.place])
                     log.warning("%s: %s", made.bad.path, made.bad.reason)
     finally:
-        for place in places:
-            remove_parts(source_dir, place)
+        for subset in {plan.subset for plan in todo}:
+            clear_folder(target_dir / FOLDERS[subset])  # an interrupt ends workers where they stand
         record.save()
     return len(todo) - sum(place not in record.rows for place in places), list(bad.values())
 
 
-def make_video(plan: VideoPlan, source_dir: Path, max_size: tuple[int, int]) -> MadeVideo:
+def make_video(plan: VideoPlan, target_dir: Path, max_size: tuple[int, int]) -> MadeVideo:
     """Make one video; a bad source is returned, not raised, and leaves no file."""
     place = (plan.subset, plan.video_id)
     degrade = Degrader(plan.parameters, seed=plan.seed, frames=plan.length)
     cut = {"start": plan.start, "length": plan.length, "camera": plan.camera}
     frames = 0
     try:
-        with open_pair(source_dir, place) as write:
+        with open_pair(target_dir, place) as write:
             for frame in read_clip(plan.source, **cut, max_size=max_size):
                 write(degrade(frame), frame)
                 frames += 1

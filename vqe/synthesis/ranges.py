@@ -85,12 +85,12 @@ class Ranges:
         streams = np.random.SeedSequence(seed).spawn(len(fields(self)) + len(KINDS))
         random = [np.random.default_rng(stream) for stream in streams]
         chance = dict(zip(KINDS, random, strict=False))
-        source = dict(zip(LIMITS, random[len(KINDS) :], strict=False))
+        value = dict(zip(LIMITS, random[len(KINDS) :], strict=False))
         has = {kind: chance[kind].random() < self.probability[kind] for kind in KINDS}
-        away = self._pick(source, "drift") if has["drift"] else 0.0
+        away = self._pick(value, "drift") if has["drift"] else 0.0
 
         def pick(name: str, kind: str, neutral: float) -> float:
-            return self._pick(source, name) if has[kind] else neutral
+            return self._pick(value, name) if has[kind] else neutral
 
         def drift(name: str, kind: str, neutral: float) -> Span:
             start, other = pick(name, kind, neutral), pick(name, kind, neutral)
@@ -115,8 +115,8 @@ class Ranges:
             h264_bits_per_pixel=pick("h264_bits_per_pixel", "h264", 0.0) or None,
         )
 
-    def _pick(self, source: dict[str, np.random.Generator], name: str) -> float:
-        return _round(source[name].uniform(*getattr(self, name)))
+    def _pick(self, random: dict[str, np.random.Generator], name: str) -> float:
+        return _round(random[name].uniform(*getattr(self, name)))
 
 
 def check_range(name: str, values: Range, limits: Range) -> None:

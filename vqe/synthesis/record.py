@@ -22,12 +22,12 @@ class Record:
     """The rows of a data folder's synthesis.csv, by place.
 
     Args:
-        source_dir: the data folder.
+        target_dir: the data folder.
     """
 
-    def __init__(self, source_dir: Path) -> None:
-        self.source_dir = source_dir
-        self.path = source_dir / FILE
+    def __init__(self, target_dir: Path) -> None:
+        self.target_dir = target_dir
+        self.path = target_dir / FILE
         self.rows: dict[Place, Row] = {}
         self._saved = 0.0
         if self.path.is_file():
@@ -45,7 +45,7 @@ class Record:
 
     def next_number(self, subset: str) -> int:
         """Return a number above all videos that a subset has, on disk or planned."""
-        folder = self.source_dir / FOLDERS[subset]
+        folder = self.target_dir / FOLDERS[subset]
         names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
         names += [video_id for known, video_id in self.rows if known == subset]
         numbers = (re.match(r"video_(\d+)", name) for name in names)
@@ -69,9 +69,9 @@ class Record:
                 raise ValueError(
                     f"expected {column} {value!r} as now asked for, got {known.get(column)!r} "
                     f"({self.path}, {place[0]}/{place[1]}). Go back to the settings of that run, "
-                    "or make the new videos in another data.source_dir"
+                    "or make the new videos in another data.target_dir"
                 )
-        return known["frames"] != "" and is_complete(self.source_dir, place, int(known["frames"]))
+        return known["frames"] != "" and is_complete(self.target_dir, place, int(known["frames"]))
 
     def set_made(self, place: Place, frames: int, kbps: float | None) -> None:
         """Note that a video is made; saved every few seconds."""
@@ -93,19 +93,19 @@ class Record:
         self._saved = time.monotonic()
 
 
-def video_paths(source_dir: Path, place: Place) -> dict[str, Path]:
+def video_paths(target_dir: Path, place: Place) -> dict[str, Path]:
     """Return a video's two image folders or mp4s, by side; no y where there is no target."""
     subset, video_id = place
-    folder = source_dir / FOLDERS[subset]
+    folder = target_dir / FOLDERS[subset]
     if subset.endswith("synthetic"):
         return {side: folder / video_id / side for side in "xy"}
     sides = "x" if subset.endswith("unsupervised") else "xy"
     return {side: folder / f"{video_id}_{side}.mp4" for side in sides}
 
 
-def is_complete(source_dir: Path, place: Place, frames: int) -> bool:
+def is_complete(target_dir: Path, place: Place, frames: int) -> bool:
     """Check that a video's files are there, images in full number."""
-    paths = video_paths(source_dir, place).values()
+    paths = video_paths(target_dir, place).values()
     if place[0].endswith("synthetic"):
         return all(path.is_dir() and len(list(path.glob("*.jpg"))) == frames for path in paths)
     return all(path.is_file() for path in paths)

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vqe.files import complete_or_absent
 from vqe.synthesis.parameters import Parameters
 from vqe.synthesis.record import Place, Record, video_paths
 from vqe.video import iter_frames
@@ -15,28 +16,27 @@ HEIGHT, BAND, GAP = 320, 36, 8
 GREY = (40, 40, 40)
 
 
-def write_sheet(source_dir: Path, *, rows: int) -> Path | None:
+def write_sheet(target_dir: Path, *, rows: int) -> Path | None:
     """Draw the middle frame of some recorded videos, evenly spread over each subset in turn.
 
     Args:
-        source_dir: the data folder.
+        target_dir: the data folder.
         rows: how many videos at most.
 
     Returns:
         The PNG, None if there is no video or no row is wanted.
     """
-    record = Record(source_dir)
+    record = Record(target_dir)
     made = {place: row for place, row in record.rows.items() if row["frames"]}
     chosen = choose_places(list(made), rows)
     if not chosen:
         return None
-    strips = [_draw_row(source_dir, place, made[place]) for place in chosen]
+    strips = [_draw_row(target_dir, place, made[place]) for place in chosen]
     width = max(strip.shape[1] for strip in strips)
     padded = [_pad(strip, strip.shape[0] + GAP, width) for strip in strips]
-    path = source_dir / FILE
-    part = path.with_name(f".{FILE}.part")
-    part.write_bytes(cv2.imencode(".png", np.concatenate(padded))[1])
-    part.replace(path)
+    path = target_dir / FILE
+    with complete_or_absent(path) as part:
+        part.write_bytes(cv2.imencode(".png", np.concatenate(padded))[1])
     return path
 
 
@@ -56,9 +56,9 @@ def choose_places(places: Sequence[Place], rows: int) -> list[Place]:
     ]
 
 
-def _draw_row(source_dir: Path, place: Place, row: dict[str, str]) -> np.ndarray:
+def _draw_row(target_dir: Path, place: Place, row: dict[str, str]) -> np.ndarray:
     middle = int(row["frames"]) // 2
-    paths = video_paths(source_dir, place)
+    paths = video_paths(target_dir, place)
     x = _fit(_read_frame(paths["x"], middle))
     y = _fit(_read_frame(paths["y"], middle)) if "y" in paths else np.zeros_like(x)
     pair = np.concatenate([x, np.full((HEIGHT, GAP, 3), GREY, np.uint8), y], axis=1)

@@ -50,7 +50,7 @@ def find_sources(source: Path, target: Path) -> list[Path]:
         return [source]
     if target.resolve().is_relative_to(source.resolve()):
         raise ValueError(
-            f"expected data.source_dir outside the source, got {target} in {source}. Move one"
+            f"expected data.target_dir outside the source, got {target} in {source}. Move one"
         )
     suffixes = VIDEO_SUFFIXES | PICTURE_SUFFIXES
     shown = find_files(source, suffixes)

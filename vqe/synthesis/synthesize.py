@@ -1,19 +1,18 @@
 """Clean footage of one's own -> supervised pairs in the challenge's layout.
 
-python synthesize.py source=<clean videos or pictures> data.source_dir=<data>
+python synthesize.py source=<clean videos or pictures> data.target_dir=<data>
 """
 
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-import joblib
-import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from vqe.files import BadFile, write_csv
-from vqe.parallel import open_backend
+from vqe.files import BadFile, report_bad_files
+from vqe.locks import hold_folder
+from vqe.parallel import map_parallel, open_backend
 from vqe.synthesis import Ranges
 from vqe.synthesis.degradation import FPS
 from vqe.synthesis.plan import Clips, Layout, plan_videos
@@ -47,7 +46,7 @@ class SynthesisReport:
 def synthesize(
     *,
     source: str | Path,
-    source_dir: str | Path,
+    target_dir: str | Path,
     ranges: Ranges,
     clips: Clips,
     layout: Layout,
@@ -62,7 +61,7 @@ def synthesize(
 
     Args:
         source: a video, a picture, or a folder of them and of folders.
-        source_dir: the data folder; videos that it has keep their places.
+        target_dir: the data folder; videos that it has keep their places.
         ranges: what degradations are drawn from.
         clips: what is cut from each source.
         layout: which subsets the videos go to.
@@ -72,7 +71,7 @@ def synthesize(
             sources in synthesis_errors.csv and make the videos of all others.
         jobs: videos at a time, -1 for one per core.
         backend: joblib's backend; "dask" needs `dask_address`.
-        dask_address: of a dask scheduler whose workers see `source` and `source_dir` under the
+        dask_address: of a dask scheduler whose workers see `source` and `target_dir` under the
             same paths.
 
     Raises:
@@ -80,31 +79,41 @@ def synthesize(
         ValueError: an argument is out of range, or the data folder has videos of other settings.
         SynthesisError: sources are bad and `on_error` is "raise", or nothing could be made.
         RuntimeError: dask.distributed is not installed, or there is no scheduler.
+        FolderHeldError: another command is writing into `target_dir`.
     """
     if on_error not in ("raise", "skip"):
         raise ValueError(f"expected data.on_error raise or skip, got {on_error!r}")
-    source, source_dir = Path(source).absolute(), Path(source_dir).absolute()
-    files = find_sources(source, source_dir)
+    source, target_dir = Path(source).absolute(), Path(target_dir).absolute()
+    files = find_sources(source, target_dir)
     parallel = {"jobs": jobs, "backend": backend, "dask_address": dask_address}
-    with open_backend(**parallel):
-        totals, bad = _measure_sources(files)
     root = source if source.is_dir() else source.parent
     options = {"layout": layout, "clips": clips, "ranges": ranges, "seed": seed}
-    plans = plan_videos(totals, root, Record(source_dir), **options)
-    made, unreadable = make_videos(plans, source_dir, max_size=clips.max_size, **parallel)
-    bad += unreadable
-    report = SynthesisReport(
-        sources=len(files) - len(bad),
-        videos=sum(row["frames"] != "" for row in Record(source_dir).rows.values()),
-        made=made,
-        bad=tuple(bad),
-        sheet=write_sheet(source_dir, rows=sheet_rows),
-    )
-    log.info(
-        "%d sources: %d videos made now, %d in %s; contact sheet: %s",
-        *(report.sources, made, report.videos, source_dir, report.sheet),
-    )
-    _report_bad(bad, root, source_dir, on_error)
+    target_dir.mkdir(parents=True, exist_ok=True)
+    with hold_folder(target_dir):
+        with open_backend(**parallel):
+            totals, bad = _measure_sources(files)
+        plans = plan_videos(totals, root, Record(target_dir), **options)
+        made, unreadable = make_videos(plans, target_dir, max_size=clips.max_size, **parallel)
+        bad += unreadable
+        report = SynthesisReport(
+            sources=len(files) - len(bad),
+            videos=sum(row["frames"] != "" for row in Record(target_dir).rows.values()),
+            made=made,
+            bad=tuple(bad),
+            sheet=write_sheet(target_dir, rows=sheet_rows),
+        )
+        log.info(
+            "%d sources: %d videos made now, %d in %s; contact sheet: %s",
+            *(report.sources, made, report.videos, target_dir, report.sheet),
+        )
+        report_bad_files(
+            *(bad, root, target_dir / ERRORS_CSV),
+            on_error=on_error,
+            error=SynthesisError,
+            what="bad sources",
+            advice="The others' videos are made. Fix or remove these, or pass over them with "
+            "data.on_error=skip",
+        )
     if not report.videos:
         raise SynthesisError(f"expected a usable source in {source}, got none: see {ERRORS_CSV}")
     return report
@@ -112,8 +121,7 @@ def synthesize(
 
 def _measure_sources(files: list[Path]) -> tuple[dict[Path, int | None], list[BadFile]]:
     """Return each usable source's number of frames (None for a picture), and the others."""
-    parallel = joblib.Parallel(return_as="generator")
-    results = parallel(joblib.delayed(_measure_source)(file) for file in files)
+    results = map_parallel(_measure_source, files)
     totals, bad = {}, []
     for file, result in zip(
         files, tqdm(results, total=len(files), desc="sources", unit="file"), strict=True
@@ -134,18 +142,6 @@ def _measure_source(file: Path) -> int | BadFile | None:
         return count_frames(file, FPS)
     except VideoError as e:
         return BadFile(file, e.reason)
-
-
-def _report_bad(bad: list[BadFile], root: Path, source_dir: Path, on_error: str) -> None:
-    """List the bad sources, none too, in a CSV; raise if that is wanted."""
-    rows = [(file.path.relative_to(root).as_posix(), file.reason) for file in bad]
-    write_csv(pd.DataFrame(rows, columns=["path", "reason"]), source_dir / ERRORS_CSV)
-    if bad and on_error == "raise":
-        listing = "\n".join(f"  {path}: {reason}" for path, reason in rows)
-        raise SynthesisError(
-            f"{len(bad)} bad sources in {root} (also in {ERRORS_CSV}); the others' videos are "
-            f"made:\n{listing}\nMend or remove them, or pass over them with data.on_error=skip"
-        )
 
 
 def synthesize_as_configured(cfg: DictConfig) -> SynthesisReport:

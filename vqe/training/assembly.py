@@ -8,8 +8,8 @@ from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 
+from vqe.critics.feature_cache import FeatureCache
 from vqe.critics.frozen_critics import FrozenCritics
-from vqe.critics.score_cache import ScoreCache
 from vqe.data import VQEDataModule
 from vqe.device import choose_precision
 from vqe.training.module import VQEModule
@@ -29,7 +29,7 @@ def build_data(cfg: DictConfig) -> VQEDataModule:
 
 def build_critics(cfg: DictConfig) -> FrozenCritics:
     """Build both frozen critics from `model_vqa`, `model_dover` and `score_cache`."""
-    cache = ScoreCache(cfg.score_cache) if cfg.score_cache else None
+    cache = FeatureCache(cfg.score_cache) if cfg.score_cache else None
     augmentation = cfg.get("augmentation") or {}
     drawn = [augmentation.get(part) for part in ("geometric", "photometric", "noise")]
     if cache and any((*drawn, cfg.get("crop"))):

@@ -1,5 +1,6 @@
 """Frames, one by one -> an h264 mp4 that appears whole or not at all (`VideoWriter`)."""
 
+import errno
 import json
 import logging
 import os
@@ -12,6 +13,8 @@ from types import TracebackType
 
 import numpy as np
 
+from vqe.files import explain_no_space, put_in_place
+from vqe.temporary import name_temporary, remove
 from vqe.video.source import VideoError
 
 log = logging.getLogger(__name__)
@@ -49,7 +52,7 @@ class VideoWriter:
     ):
         self.path = Path(path).absolute()
         self.frames = 0
-        self._part = self.path.with_name(f".{self.path.name}.part")
+        self._part: Path | None = None  # from the first frame on
         self._fps = fps
         self._pix_fmt = pix_fmt
         self._options = {"crf": str(crf)} | ({"preset": preset} if preset else {})
@@ -81,6 +84,7 @@ class VideoWriter:
         Raises:
             ValueError: another type or size, or the writer is closed.
             VideoError: the library fails.
+            NoSpaceError: the disk is full.
         """
         self._check(frame)
         height, width = frame.shape[:2]
@@ -100,6 +104,7 @@ class VideoWriter:
 
         Raises:
             VideoError: no frame was written, or the library fails; then no file is left.
+            NoSpaceError: the disk is full.
         """
         if self._finished:
             return
@@ -108,7 +113,7 @@ class VideoWriter:
             raise VideoError(self.path, "expected at least one frame, got none: not written")
         self._finish_encoder()
         try:
-            self._part.replace(self.path)
+            put_in_place(self._part, self.path)
         except OSError as e:
             self.abort()
             raise VideoError(self.path, f"cannot be written: {e.strerror}") from e
@@ -125,7 +130,8 @@ class VideoWriter:
             with suppress(OSError):  # what its pipe still holds is dropped
                 self._encoder.stdin.close()
             self._encoder.stderr.close()
-        self._part.unlink(missing_ok=True)
+        if self._part is not None:
+            remove(self._part)
 
     def _check(self, frame: np.ndarray) -> None:
         where = f"({self.path}, frame {self.frames + 1})"
@@ -145,6 +151,7 @@ class VideoWriter:
                 "%s: %dx%d padded to %dx%d by repeating the last column or row",
                 *(self.path, width, height, *padded),
             )
+        self._part = name_temporary(self.path)
         settings = {
             "path": str(self._part),
             "width": padded[0],
@@ -168,4 +175,6 @@ class VideoWriter:
         if self._encoder.wait() != 0:
             self.abort()
             last = next((line for line in reversed(words) if line.strip()), "the encoder died")
+            if last == os.strerror(errno.ENOSPC):
+                raise explain_no_space(self.path.parent)
             raise VideoError(self.path, f"cannot be written: {last}")

@@ -23,7 +23,6 @@ from vqe.critics.dover.fusion import check_fusion, fuse
 from vqe.critics.dover.side_by_side import run_side_by_side
 from vqe.critics.dover.swin import MLP, SwinTransformer3D
 from vqe.critics.dover.views import Offsets, cut_fragments, draw_offsets, normalise, shrink
-from vqe.critics.precision import KeepFloat32
 
 Score = Callable[[Tensor], Tensor]
 STILL_LENGTH = 32  # a still frame stands for a clip of as many equal frames
@@ -38,7 +37,7 @@ MOBILE_UNUSED_KEYS = tuple(
 )
 
 
-class ScoreHead(KeepFloat32, nn.Module):
+class ScoreHead(nn.Module):
     """Score each token: two 1x1x1 convolutions, in float32 for features of any type."""
 
     def __init__(self, channels: int, hidden: int):
@@ -56,8 +55,9 @@ class ScoreHead(KeepFloat32, nn.Module):
 class DOVER(nn.Module):
     """Rate the quality of still frames or of clips; meant for inference alone.
 
-    Weights start random: see `vqe.critics.load_weights`. After `.to(torch.bfloat16)` the backbones
-    run in bfloat16; norms, heads, means and fusion stay in float32.
+    Weights start random: see `vqe.critics.load_weights`. After
+    `vqe.critics.precision.cast_backbones` these run in bfloat16; norms, heads, means and fusion
+    stay in float32.
 
     Args:
         variant: `dover`, or `mobile` for DOVER-Mobile.
@@ -86,6 +86,10 @@ class DOVER(nn.Module):
             raise ValueError(f"expected variant to be one of dover, mobile, got {variant!r}")
         self.technical_head = ScoreHead(channels, hidden)
         self.aesthetic_head = ScoreHead(channels, hidden)
+
+    def backbones(self) -> list[nn.Module]:
+        """Return both branches without their heads."""
+        return [self.technical_backbone, self.aesthetic_backbone]
 
     def compile_blocks(self) -> None:
         """Build the ConvNeXts and Swin's MLPs with torch.compile, at their first call."""

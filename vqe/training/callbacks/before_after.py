@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import functional as F
 from torchvision.utils import make_grid
 
 from vqe.data import VQEDataModule
+from vqe.files import complete_or_absent
 from vqe.pixels import bgr_hwc_u8
 from vqe.training.callbacks.frame_callback import FrameCallback
 
@@ -58,11 +59,9 @@ class BeforeAfter(FrameCallback):
         width = max(row.shape[2] for row in self._rows.values())
         rows = [F.pad(row, [0, 0, width - row.shape[2], 0]) for row in self._rows.values()]
         picture = make_grid(torch.stack(rows), nrow=1, padding=4)
-        self.folder.mkdir(parents=True, exist_ok=True)
         encoded = cv2.imencode(".png", bgr_hwc_u8(picture))[1]
-        encoded.tofile(
-            self.folder / f"{PICTURES[split]}.png"
-        )  # imwrite fails on unicode on Windows
+        with complete_or_absent(self.folder / f"{PICTURES[split]}.png") as part:
+            encoded.tofile(part)  # imwrite fails on unicode on Windows
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image(PICTURES[split], picture, trainer.global_step)

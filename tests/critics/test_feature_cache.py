@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from vqe.critics import ConstantDOVER, FrozenDOVER, FrozenVQA, score_keys
+from vqe import device
+from vqe.critics import ConstantDOVER, FrozenDOVER, FrozenVQA, feature_cache
+from vqe.critics.feature_cache import CacheSpec, FeatureCache, digest_frames, digest_weights
 from vqe.critics.frozen_critics import FrozenCritics
-from vqe.critics.score_cache import ScoreCache
-from vqe.critics.score_keys import CacheSpec, digest_frames, digest_weights, make_keys
 from vqe.training import assembly
 
 SEEDS = torch.tensor([11, 22])
@@ -24,8 +24,12 @@ class CheapDOVER(nn.Module):
     def __init__(self, **options):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(1))
-        self.cache_spec = CacheSpec("dover", 1, options)
+        self.kind, self.options = "dover", options
         self.frames = 0
+
+    @property
+    def cache_spec(self):
+        return CacheSpec(self.kind, 1, digest_weights(self), self.options)
 
     def forward(self, frames_u8_bchw, seeds_b):
         self.frames += len(frames_u8_bchw)
@@ -50,7 +54,7 @@ def mobile():
 
 
 def keys_of(frame, critic, seed=7):
-    return make_keys(critic.cache_spec, digest_weights(critic), digest_frames(frame[None]), [seed])
+    return critic.cache_spec.make_keys(digest_frames(frame[None]), [seed])
 
 
 def test_a_key_changes_with_all_that_changes_the_result(monkeypatch):
@@ -64,7 +68,7 @@ def test_a_key_changes_with_all_that_changes_the_result(monkeypatch):
     weights = CheapDOVER(fusion="challenge", num_clips=3)
     nn.init.constant_(weights.weight, 1 + 1e-6)
     kind = CheapDOVER(fusion="challenge", num_clips=3)
-    kind.cache_spec = CacheSpec("vqa", 1, kind.cache_spec.options)
+    kind.kind = "vqa"
     others = [
         keys_of(pixel, critic),
         keys_of(frame.view(3, 6, 8), critic),
@@ -75,7 +79,7 @@ def test_a_key_changes_with_all_that_changes_the_result(monkeypatch):
         keys_of(frame, CheapDOVER(fusion="challenge", num_clips=1)),
         keys_of(frame, kind),
     ]
-    monkeypatch.setattr(score_keys, "RESULTS_VERSION", score_keys.RESULTS_VERSION + 1)
+    monkeypatch.setattr(feature_cache, "RESULTS_VERSION", feature_cache.RESULTS_VERSION + 1)
     others.append(keys_of(frame, critic))
     assert len({key[0], *(other[0] for other in others)}) == 1 + len(others)
 
@@ -94,8 +98,9 @@ def test_every_option_of_dover_is_in_its_key(mobile, options):
     assert other.cache_spec != mobile.cache_spec
 
 
-def test_the_precision_is_in_the_key(vqa):
-    assert digest_weights(FrozenVQA("untrained", precision="bf16")) != digest_weights(vqa)
+def test_the_precision_is_in_the_key(vqa, monkeypatch):
+    monkeypatch.setattr(device, "is_bf16_native", lambda where: True)
+    assert FrozenVQA("untrained", precision="bf16").cache_spec != vqa.cache_spec
 
 
 def test_memory_layout_of_weights_is_not_in_the_key():
@@ -106,7 +111,7 @@ def test_memory_layout_of_weights_is_not_in_the_key():
 
 def test_scores_are_the_same_with_a_cache_empty_half_full_and_full(tmp_path, vqa, mobile, frames):
     x, enhanced = frames
-    critics = FrozenCritics(vqa, mobile, ScoreCache(tmp_path))
+    critics = FrozenCritics(vqa, mobile, FeatureCache(tmp_path))
     with torch.no_grad():
         plain = FrozenCritics(vqa, mobile)(x, enhanced, SEEDS).before_clamps
         empty = critics(x[1:], enhanced[1:], SEEDS[1:]).before_clamps
@@ -122,7 +127,7 @@ def test_scores_are_the_same_with_a_cache_empty_half_full_and_full(tmp_path, vqa
 def test_gradient_is_the_same_with_a_cache(tmp_path, frames, enhanced_first):
     vqa = FrozenVQA("untrained", enhanced_first=enhanced_first)
     gradients = []
-    for cache in (None, ScoreCache(tmp_path), ScoreCache(tmp_path)):
+    for cache in (None, FeatureCache(tmp_path), FeatureCache(tmp_path)):
         enhanced = frames[1].clone().requires_grad_()
         critics = FrozenCritics(vqa, CheapDOVER(), cache)
         critics(frames[0], enhanced, SEEDS).before_clamps.sum().backward()
@@ -135,7 +140,7 @@ def test_gradient_is_the_same_with_a_cache(tmp_path, frames, enhanced_first):
 def test_other_seeds_and_other_pixels_are_computed(tmp_path, vqa, frames):
     x, enhanced = frames
     dover = CheapDOVER()
-    critics = FrozenCritics(vqa, dover, ScoreCache(tmp_path))
+    critics = FrozenCritics(vqa, dover, FeatureCache(tmp_path))
     computed = []
     for batch in [(x, SEEDS), (x, SEEDS), (x, SEEDS + 1), (x.flip(3), SEEDS), (x + 1e-5, SEEDS)]:
         before = dover.frames
@@ -145,25 +150,21 @@ def test_other_seeds_and_other_pixels_are_computed(tmp_path, vqa, frames):
     assert computed == [2, 0, 2, 2, 0]  # the last is the same in 8 bits
 
 
-def test_another_precision_is_computed_anew_and_the_first_one_stays(tmp_path, frames):
-    def score(*, after=None):
-        vqa = FrozenVQA("untrained", precision="fp32")
-        critics = FrozenCritics(vqa, CheapDOVER(), ScoreCache(tmp_path))
+def test_another_precision_is_computed_anew_and_the_first_one_stays(tmp_path, frames, monkeypatch):
+    monkeypatch.setattr(device, "is_bf16_native", lambda where: True)
+
+    def score(precision):
+        vqa = FrozenVQA("untrained", precision=precision)
+        critics = FrozenCritics(vqa, CheapDOVER(), FeatureCache(tmp_path))
         with torch.no_grad():
-            critics(*frames, SEEDS)
-            if after is None:
-                return critics.cache.hits
-            critics.to(after)
-            critics.cache.hits = 0
             critics(*frames, SEEDS)
         return critics.cache.hits
 
-    assert score(after=torch.bfloat16) == 0
-    assert score() == 4
+    assert [score(precision) for precision in ("fp32", "bf16", "fp32", "bf16")] == [0, 2, 4, 4]
 
 
 def test_nothing_of_a_dover_that_is_off_is_kept(tmp_path, vqa, frames):
-    critics = FrozenCritics(vqa, ConstantDOVER(0.5), ScoreCache(tmp_path))
+    critics = FrozenCritics(vqa, ConstantDOVER(0.5), FeatureCache(tmp_path))
     with torch.no_grad():
         critics(*frames, SEEDS)
     with closing(sqlite3.connect(critics.cache.path)) as connection:

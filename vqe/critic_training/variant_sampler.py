@@ -1,4 +1,4 @@
-"""A seed -> a handful of versions of one picture, for the critic to compare with each other."""
+"""A seed -> a handful of variants of one picture, for the critic to compare with each other."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vqe.critic_training.versions import Finish, Version
+from vqe.critic_training.variants import PostEdit, Variant
 from vqe.synthesis import Parameters, Ranges, Span
 from vqe.synthesis.ranges import check_range
 
 Range = tuple[float, float]
-FINISH_LIMITS = {
+EDIT_LIMITS = {
     "stops": (-4, 4),
     "warmth_stops": (-4, 4),
     "saturation": (0, 4),
@@ -23,21 +23,22 @@ KEPT = ("side_light_degrees", "blur_aspect", "blur_degrees", "blur_shape")  # sa
 
 
 @dataclass(frozen=True)
-class Draws:
-    """Draw groups of four versions: clean, bad, corrected, and one more.
+class VariantSampler:
+    """Draw groups of four variants: clean, bad, corrected, and one more.
 
-    The bad one has a camera's faults. The corrected one is the bad one after a finish that undoes
+    The bad one has a camera's faults. The corrected one is the bad one after an edit that undoes
     a share of its light and colour faults, too little or too much, and may overdo the rest. The
-    fourth is, in equal parts, the bad one with only a share of its faults, the clean one after a
-    finish it did not need, or another bad one.
+    fourth is, in equal parts, the bad one with only a share of its faults, the clean one after an
+    edit it did not need, or another bad one.
 
     Args:
         camera: what a bad camera's parameters are drawn from; H.264 is drawn by `h264_qp` instead.
         h264_qp: range of the quantiser.
-        h264_probability: of H.264 in a bad version.
-        undone: range of the share of light and cast that a correction takes back; 1 is right.
-        finish: a range for each parameter of `Finish`.
-        finish_probability: of each of them to be there in a finish.
+        h264_probability: of H.264 in a bad variant.
+        correction_strength: range of the share of light and cast that a correction takes
+            back; 1 is right.
+        finish: a range for each parameter of `PostEdit`.
+        finish_probability: of each of them to be there in an edit.
 
     Raises:
         ValueError: a range is out of order or out of its limits, or is missing.
@@ -46,7 +47,7 @@ class Draws:
     camera: Ranges
     h264_qp: Range
     h264_probability: float
-    undone: Range
+    correction_strength: Range
     finish: Mapping[str, Range]
     finish_probability: float
 
@@ -57,59 +58,58 @@ class Draws:
                 f"{self.camera.probability['h264']}: a bit rate says nothing of a single frame. "
                 "Set h264_probability instead"
             )
-        if set(self.finish) != set(FINISH_LIMITS):
+        if set(self.finish) != set(EDIT_LIMITS):
             raise ValueError(
-                f"expected finish ranges of {', '.join(FINISH_LIMITS)}, "
-                f"got {', '.join(self.finish)}"
+                f"expected finish ranges of {', '.join(EDIT_LIMITS)}, got {', '.join(self.finish)}"
             )
-        for name, limits in FINISH_LIMITS.items():
+        for name, limits in EDIT_LIMITS.items():
             check_range(f"finish.{name}", self.finish[name], limits)
         check_range("h264_qp", self.h264_qp, (0, 51))
-        check_range("undone", self.undone, (-1, 3))
+        check_range("correction_strength", self.correction_strength, (-1, 3))
         for name in ("h264_probability", "finish_probability"):
             value = getattr(self, name)
             check_range(name, (value, value), (0, 1))
 
-    def draw(self, random: np.random.Generator) -> list[Version]:
-        """Draw a group of four versions."""
+    def draw(self, random: np.random.Generator) -> list[Variant]:
+        """Draw a group of four variants."""
         bad = self._draw_bad(random)
-        corrected = dataclasses.replace(bad, finish=self._draw_correction(bad.camera, random))
+        corrected = dataclasses.replace(bad, edit=self._draw_correction(bad.camera, random))
         way = random.integers(3)
         if way == 0:
-            other = shrink_version(bad, random.uniform(0.2, 0.8))
+            other = shrink_variant(bad, random.uniform(0.2, 0.8))
         elif way == 1:
-            other = Version(finish=self._draw_finish(random, at_least_one=True))
+            other = Variant(edit=self._draw_edit(random, at_least_one=True))
         else:
             other = self._draw_bad(random)
-        return [Version(), bad, corrected, other]
+        return [Variant(), bad, corrected, other]
 
-    def _draw_bad(self, random: np.random.Generator) -> Version:
+    def _draw_bad(self, random: np.random.Generator) -> Variant:
         camera = self.camera.draw(int(random.integers(2**62)))
         coded = random.random() < self.h264_probability
-        return Version(camera, round(random.uniform(*self.h264_qp)) if coded else None)
+        return Variant(camera, round(random.uniform(*self.h264_qp)) if coded else None)
 
-    def _draw_finish(self, random: np.random.Generator, *, at_least_one: bool = False) -> Finish:
-        has = {name: random.random() < self.finish_probability for name in FINISH_LIMITS}
+    def _draw_edit(self, random: np.random.Generator, *, at_least_one: bool = False) -> PostEdit:
+        has = {name: random.random() < self.finish_probability for name in EDIT_LIMITS}
         if at_least_one:
             has[list(has)[random.integers(len(has))]] = True
         drawn = {name: random.uniform(*self.finish[name]) for name, wanted in has.items() if wanted}
-        return Finish(**drawn)
+        return PostEdit(**drawn)
 
-    def _draw_correction(self, camera: Parameters, random: np.random.Generator) -> Finish:
-        finish = self._draw_finish(random)
-        light, cast = random.uniform(*self.undone), random.uniform(*self.undone)
+    def _draw_correction(self, camera: Parameters, random: np.random.Generator) -> PostEdit:
+        edit = self._draw_edit(random)
+        light, cast = (random.uniform(*self.correction_strength) for _ in range(2))
         return dataclasses.replace(
-            finish,
+            edit,
             stops=-light * camera.exposure_stops.start,
             warmth_stops=-cast * camera.warmth_stops.start,
         )
 
 
-def shrink_version(version: Version, share: float) -> Version:
-    """Return a version with a share in [0,1] of each of the camera's and codec's faults."""
+def shrink_variant(variant: Variant, share: float) -> Variant:
+    """Return a variant with a share in [0,1] of each of the camera's and codec's faults."""
     neutral, changed = Parameters(), {}
     for f in dataclasses.fields(Parameters):
-        value, start = getattr(version.camera, f.name), getattr(neutral, f.name)
+        value, start = getattr(variant.camera, f.name), getattr(neutral, f.name)
         if f.name in KEPT or value is None:
             continue
         if isinstance(value, Span):
@@ -122,9 +122,9 @@ def shrink_version(version: Version, share: float) -> Version:
             changed[f.name] = round(95 + share * (value - 95))
         else:
             changed[f.name] = start + share * (value - start)
-    qp = version.h264_qp
-    return Version(
-        dataclasses.replace(version.camera, **changed),
+    qp = variant.h264_qp
+    return Variant(
+        dataclasses.replace(variant.camera, **changed),
         None if qp is None else round(24 + share * (qp - 24)),
-        version.finish,
+        variant.edit,
     )

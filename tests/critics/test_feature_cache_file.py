@@ -9,16 +9,33 @@ from contextlib import closing
 
 import numpy as np
 import pytest
-from score_cache_data import KEYS, VALUES, fill, look, store
 
-from vqe.critics import score_cache, score_file
-from vqe.critics.score_cache import ScoreCache
+from vqe.critics import feature_cache
+from vqe.critics.feature_cache import FeatureCache
+
+KEYS = [b"a" * 20, b"b" * 20]
+VALUES = np.array([[0.25, 1.5, -3.0], [1.0, 2.0, 1e-7]], np.float32)
+
+
+def look(cache, kind="kind", width=3, keys=KEYS):
+    return cache.find(kind, keys, width)
+
+
+def store(cache, keys=KEYS, values=VALUES):
+    cache.keep("kind", keys, values)
+    cache.flush()
+
+
+def fill(folder):
+    cache = FeatureCache(folder)
+    store(cache)
+    return cache.path
 
 
 def assert_rebuilt(folder, before, caplog):
     """What lay at the cache's place is moved as it was, said so, and a new cache works."""
     caplog.clear()
-    cache = ScoreCache(folder)
+    cache = FeatureCache(folder)
     assert look(cache) == [None, None]
     aside = folder / "scores.damaged_1.sqlite"
     assert aside.read_bytes() == before
@@ -26,7 +43,7 @@ def assert_rebuilt(folder, before, caplog):
     assert str(aside) in message
     assert str(cache.path) in message
     store(cache)
-    np.testing.assert_array_equal(look(ScoreCache(folder)), VALUES)
+    np.testing.assert_array_equal(look(FeatureCache(folder)), VALUES)
     assert sorted(p.name for p in folder.iterdir()) == [
         *("scores.damaged_1.sqlite", "scores.sqlite", "scores.sqlite.lock")
     ]
@@ -34,7 +51,7 @@ def assert_rebuilt(folder, before, caplog):
 
 def test_values_come_back_in_another_cache_of_the_folder(tmp_path):
     fill(tmp_path)
-    cache = ScoreCache(tmp_path)
+    cache = FeatureCache(tmp_path)
     found = look(cache, keys=[KEYS[1], b"c" * 20, KEYS[0]])
     assert found[1] is None
     np.testing.assert_array_equal(found[0], VALUES[1])
@@ -51,7 +68,7 @@ def test_the_file_says_whose_it_is(tmp_path):
 
 
 def test_scores_that_are_no_numbers_are_not_kept(tmp_path):
-    cache = ScoreCache(tmp_path)
+    cache = FeatureCache(tmp_path)
     store(cache, values=np.array([[np.nan, 0, 0], [1, 2, 3]], np.float32))
     found = look(cache)
     assert found[0] is None
@@ -64,7 +81,7 @@ def test_a_value_that_was_not_stored_so_is_computed_again(tmp_path, blob):
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE scores SET value = ? WHERE key = ?", (blob, KEYS[0]))
         connection.commit()
-    cache = ScoreCache(tmp_path)
+    cache = FeatureCache(tmp_path)
     assert look(cache)[0] is None
     np.testing.assert_array_equal(look(cache)[1], VALUES[1])
     store(cache, KEYS[:1], VALUES[:1])
@@ -78,8 +95,8 @@ def test_a_value_of_another_length_is_computed_again(tmp_path):
         row = (short, zlib.crc32(KEYS[0] + short), KEYS[0])
         connection.execute("UPDATE scores SET value = ?, crc = ? WHERE key = ?", row)
         connection.commit()
-    assert look(ScoreCache(tmp_path))[0] is None
-    assert look(ScoreCache(tmp_path), width=2)[0].tolist() == VALUES[0, :2].tolist()
+    assert look(FeatureCache(tmp_path))[0] is None
+    assert look(FeatureCache(tmp_path), width=2)[0].tolist() == VALUES[0, :2].tolist()
 
 
 @pytest.mark.parametrize("keep", [0, 50, 3000, 16384, 20000, -1])
@@ -135,13 +152,13 @@ def test_damage_anywhere_never_gives_a_wrong_value_and_never_raises(tmp_path, se
     rng = np.random.default_rng(seed)
     keys = [rng.bytes(20) for _ in range(300)]
     values = rng.standard_normal((300, 64)).astype(np.float32)
-    cache = ScoreCache(tmp_path)
+    cache = FeatureCache(tmp_path)
     store(cache, keys, values)
     content = bytearray(cache.path.read_bytes())
     for start in rng.integers(100, len(content) - 3000, 4):
         content[start : start + 3000] = rng.bytes(3000)
     cache.path.write_bytes(content)
-    cache = ScoreCache(tmp_path)
+    cache = FeatureCache(tmp_path)
     for value, found in zip(values, cache.find("kind", keys, 64), strict=True):
         assert found is None or (found == value).all()
     store(cache, keys, values)
@@ -161,12 +178,12 @@ def assert_goes_on(cache, caplog):
 
 def test_a_folder_that_cannot_be_made_does_not_stop_anything(tmp_path, caplog):
     (tmp_path / "file").touch()
-    assert_goes_on(ScoreCache(tmp_path / "file" / "cache"), caplog)
+    assert_goes_on(FeatureCache(tmp_path / "file" / "cache"), caplog)
 
 
 def test_a_folder_in_the_file_s_place_does_not_stop_anything(tmp_path, caplog):
     (tmp_path / "scores.sqlite").mkdir()
-    assert_goes_on(ScoreCache(tmp_path), caplog)
+    assert_goes_on(FeatureCache(tmp_path), caplog)
     assert (tmp_path / "scores.sqlite").is_dir()
 
 
@@ -176,7 +193,7 @@ def test_a_read_only_folder_does_not_stop_anything(tmp_path, caplog):
         try:
             (tmp_path / "probe").touch()
         except PermissionError:
-            assert_goes_on(ScoreCache(tmp_path), caplog)
+            assert_goes_on(FeatureCache(tmp_path), caplog)
         else:
             pytest.skip("this user may write to read-only folders")
     finally:
@@ -198,9 +215,9 @@ def test_a_full_or_read_only_disk_does_not_stop_anything(tmp_path, caplog, monke
     connect = sqlite3.connect
     failing = type("Failing", (FailingConnection,), {"pragma": f"PRAGMA {pragma}"})
     monkeypatch.setattr(
-        score_file.sqlite3, "connect", lambda *a, **k: connect(*a, factory=failing, **k)
+        feature_cache.sqlite3, "connect", lambda *a, **k: connect(*a, factory=failing, **k)
     )
-    assert_goes_on(ScoreCache(tmp_path), caplog)
+    assert_goes_on(FeatureCache(tmp_path), caplog)
 
 
 def test_a_disk_that_fills_up_leaves_what_was_stored(tmp_path, caplog, monkeypatch):
@@ -209,32 +226,32 @@ def test_a_disk_that_fills_up_leaves_what_was_stored(tmp_path, caplog, monkeypat
     connect = sqlite3.connect
     pragma = f"PRAGMA max_page_count = {len(before) // 16384}"
     failing = type("Failing", (FailingConnection,), {"pragma": pragma})
-    cache = ScoreCache(tmp_path)
+    cache = FeatureCache(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(
-            score_file.sqlite3, "connect", lambda *a, **k: connect(*a, factory=failing, **k)
+            feature_cache.sqlite3, "connect", lambda *a, **k: connect(*a, factory=failing, **k)
         )
         keys = [bytes([i]) * 20 for i in range(100)]
         store(cache, keys, np.ones((100, 512), np.float32))
     assert "full" in caplog.text
     assert path.read_bytes() == before
-    np.testing.assert_array_equal(look(ScoreCache(tmp_path)), VALUES)
+    np.testing.assert_array_equal(look(FeatureCache(tmp_path)), VALUES)
 
 
 def test_a_lock_held_too_long_does_not_stop_anything(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(score_cache, "TIMEOUT_S", 0.05)
-    with score_cache.FileLock(tmp_path / "scores.sqlite.lock"):
-        assert_goes_on(ScoreCache(tmp_path), caplog)
+    monkeypatch.setattr(feature_cache, "TIMEOUT_S", 0.05)
+    with feature_cache.FileLock(tmp_path / "scores.sqlite.lock"):
+        assert_goes_on(FeatureCache(tmp_path), caplog)
 
 
 WRITE_ROWS = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from vqe.critics.score_cache import ScoreCache
+from vqe.critics.feature_cache import FeatureCache
 
 folder, rank = Path(sys.argv[1]), int(sys.argv[2])
-cache = ScoreCache(folder / "cache")
+cache = FeatureCache(folder / "cache")
 (folder / f"ready_{rank}").touch()
 while not (folder / f"ready_{1 - rank}").exists():
     time.sleep(0.001)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vqe.temporary import name_temporary, remove
 
@@ -189,3 +189,18 @@ def report_bad_files(
         raise error(f"{len(rows)} {what} in {root} (also in {path.name}):\n{listing}\n{advice}")
     if rows:
         log.warning("%d %s left out: see %s", len(rows), what, path)
+
+
+def read_csv(path: Path, **options: Any) -> pd.DataFrame:
+    """Read a CSV by pandas, whose errors get the file's name.
+
+    Raises:
+        ValueError: it is empty, no UTF-8 text, or no table.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path, **options)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        words = str(error).strip().splitlines()[0]
+        raise ValueError(f"expected a CSV in UTF-8, got: {words} ({path})") from error

@@ -15,6 +15,7 @@ test/unsupervised/video_XXXX_x.mp4"""
 
 FOLDERS = {subset: Path(*subset.split("_")) for subset in SUBSETS}  # train_x -> train/x
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
+MAX_PIXELS = 2**26  # of a picture or frame, 8192x8192; what claims more is a bad file
 PICTURE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 
 

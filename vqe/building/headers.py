@@ -1,15 +1,18 @@
 """Image file -> its width and height, from the first bytes."""
 
 import os
+import stat
 import struct
 import zlib
 
 from PIL import Image
 
+from vqe.layout import MAX_PIXELS
+
 HEAD = 1024  # bytes; most headers end within
 PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 JPEG_START = b"\xff\xd8\xff"
-READ_ONLY = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+READ_ONLY = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 # markers that carry a picture's size, without DHT, JPG and DAC, which lie among them
 JPEG_SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
@@ -18,21 +21,27 @@ def read_size(path: str) -> tuple[int, int]:
     """Read an image's width and height; what is not plain at first sight is left to Pillow.
 
     Raises:
-        OSError, SyntaxError, ValueError: Pillow's header parsers raise these.
+        OSError, SyntaxError, ValueError: Pillow's header parsers raise these; it is no file, or
+            has more than `MAX_PIXELS`.
     """
-    return _parse_head(_read_head(path)) or _ask_pillow(path)
+    width, height = parse_head(_read_head(path)) or _ask_pillow(path)
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"expected at most {MAX_PIXELS} pixels, got {width}x{height}")
+    return width, height
 
 
 def _read_head(path: str) -> bytes:
     # over millions of images, file objects and Pillow would take ten times as long
     handle = os.open(path, READ_ONLY)
     try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):  # a pipe would never end
+            raise OSError("expected a file, got a pipe or a device")
         return os.read(handle, HEAD)
     finally:
         os.close(handle)
 
 
-def _parse_head(head: bytes) -> tuple[int, int] | None:
+def parse_head(head: bytes) -> tuple[int, int] | None:
     """Return the size, or None where the bytes do not say it beyond doubt."""
     if len(head) < HEAD:  # cut short, perhaps
         return None
@@ -57,5 +66,8 @@ def _parse_jpeg(head: bytes) -> tuple[int, int] | None:
 
 
 def _ask_pillow(path: str) -> tuple[int, int]:
-    with Image.open(path, formats=("JPEG", "PNG")) as image:
-        return image.size
+    try:
+        with Image.open(path, formats=("JPEG", "PNG")) as image:
+            return image.size
+    except Image.DecompressionBombError as error:
+        raise ValueError(str(error)) from error

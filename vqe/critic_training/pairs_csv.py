@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from vqe.files import read_csv
 from vqe.inputs import find_pairs
 from vqe.schema import ATTRIBUTES, P
 
@@ -30,7 +31,7 @@ def read_pairs(path: Path) -> pd.DataFrame:
         ValueError: a column is missing, a number is none or out of range, or nothing is known.
     """
     path = find_pairs(path)
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    table = read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     missing = [name for name in (*IMAGES, *SCORE_COLUMNS) if name not in table]
     if missing or table.empty:
         got = f"no column {', '.join(missing)}" if missing else "no row"

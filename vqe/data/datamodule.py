@@ -60,6 +60,7 @@ class VQEDataModule(LightningDataModule):
         source: what the CSVs' rows may name: `frames`, images alone, or `video`, frames of video
             files too.
         open_videos: video files that a loading process keeps open.
+        allow_outside: take CSVs whose paths lead out of the data folder.
         clip_length: frames of a training sample: 1 gives x and y [3,H,W], more [T,3,H,W].
             Validation and test frames come one by one in the videos' order.
         clip_stride: frames from the start of a clip to the start of the next.
@@ -84,6 +85,7 @@ class VQEDataModule(LightningDataModule):
         size: tuple[int, int] | None = None,
         source: str = "frames",
         open_videos: int = 4,
+        allow_outside: bool = False,
         clip_length: int = 1,
         clip_stride: int = 1,
         unsupervised_share: float | None = None,
@@ -101,6 +103,7 @@ class VQEDataModule(LightningDataModule):
         self.size = size
         self.source = source
         self.open_videos = open_videos
+        self.allow_outside = allow_outside
         self.clip_length = clip_length
         self.clip_stride = clip_stride
         self.unsupervised_share = unsupervised_share
@@ -126,7 +129,9 @@ class VQEDataModule(LightningDataModule):
         self.tables |= {"train": train, "valid": valid}
 
     def _read(self, name: str) -> pd.DataFrame:
-        table = read_index(self.root / self.csv[name], self.query[name])
+        table = read_index(
+            self.root / self.csv[name], self.query[name], allow_outside=self.allow_outside
+        )
         self._check_source(table)
         videos = len(table[VIDEO_KEY].drop_duplicates())
         log.info("%s: %d frames of %d videos in %s", name, len(table), videos, self.csv[name])

@@ -1,23 +1,31 @@
 """Frame CSV -> a checked table of frames, filtered by a query or split by video."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from vqe.files import read_csv
 from vqe.inputs import require_csv
+from vqe.layout import MAX_PIXELS
 from vqe.schema import FRAME_COLUMNS, SUBSETS, VIDEO_COLUMNS, VIDEO_KEY
 
 FIRST_ROW = 2  # line of the first data row, as an editor counts
+PLAIN_NAME = re.compile(r"[^/\\\x00-\x1f]{1,200}")
+OUTSIDE = r"^(?:[/\\]|[A-Za-z]:)|(?:^|[/\\])\.\.(?:[/\\]|$)"
 NO_VIDEO = -1  # frame and fps of a row that names an image file
 
 
-def read_index(path: Path, query: str | None = None) -> pd.DataFrame:
+def read_index(
+    path: Path, query: str | None = None, *, allow_outside: bool = False
+) -> pd.DataFrame:
     """Read a CSV that `dataset_builder.py` wrote.
 
     Args:
         path: the CSV; its image paths are relative to the folder it lies in.
         query: a pandas query over its columns, such as `subset == "train_unsupervised"`.
+        allow_outside: take image paths that lead out of that folder, too.
 
     Returns:
         The columns of `FRAME_COLUMNS` (`img_target` is "" where there is none) and `VIDEO_COLUMNS`
@@ -26,13 +34,16 @@ def read_index(path: Path, query: str | None = None) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: columns, sizes or subsets are wrong, or the query fails or leaves nothing.
+        ValueError: columns, sizes, names or subsets are wrong, or the query fails or leaves
+            nothing.
     """
     require_csv(path)
     table = _read_csv(path)
     table.insert(0, "row", np.arange(len(table), dtype=np.int32) + FIRST_ROW)
     _check_sizes(table, path)
     _check_names(table, path)
+    if not allow_outside:
+        _check_inside(table, path)
     _check_grid(table, path)
     table.attrs["csv"] = str(path)
     return filter_rows(table, query)
@@ -43,7 +54,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
         VIDEO_KEY, "category"
     )
     empty = {name: [""] for name in VIDEO_COLUMNS}
-    table = pd.read_csv(path, dtype=kinds, keep_default_na=False, na_values=empty)
+    table = read_csv(path, dtype=kinds, keep_default_na=False, na_values=empty)
     if tuple(table.columns) not in (FRAME_COLUMNS, (*FRAME_COLUMNS, *VIDEO_COLUMNS)):
         raise ValueError(
             f"expected columns {','.join(FRAME_COLUMNS)}, with {','.join(VIDEO_COLUMNS)} behind "
@@ -144,6 +155,13 @@ def _check_sizes(table: pd.DataFrame, path: Path) -> None:
                 f"{bad['row'].iloc[0]}, column {name}). Build the CSV again with dataset_builder.py"
             )
         table[name] = numbers.astype("int32")
+    large = table[table["h"].astype("int64") * table["w"] > MAX_PIXELS]
+    if len(large):
+        bad = large.iloc[0]
+        raise ValueError(
+            f"expected frames of at most {MAX_PIXELS} pixels, got {bad['w']}x{bad['h']} ({path}, "
+            f"row {bad['row']})"
+        )
 
 
 def _check_names(table: pd.DataFrame, path: Path) -> None:
@@ -154,10 +172,36 @@ def _check_names(table: pd.DataFrame, path: Path) -> None:
             raise ValueError(
                 f"expected {what}, got {bad[column]!r} ({path}, row {bad['row']}, column {column})"
             )
+    _check_ids(table, path)
 
 
 def _filled(table: pd.DataFrame) -> list[tuple[str, pd.Series]]:
     return [(name, table[name].str.len() > 0) for name in ("img_source", "video_id")]
+
+
+def _check_ids(table: pd.DataFrame, path: Path) -> None:
+    """Check that a video_id is a plain file name: rendered videos are called by it."""
+    names = table["video_id"].cat.categories.astype(str)
+    bad = [name for name in names if not PLAIN_NAME.fullmatch(name) or name in (".", "..")]
+    if bad:
+        row = table.loc[table["video_id"] == bad[0], "row"].iloc[0]
+        raise ValueError(
+            f"expected a video_id without slashes, such as video_0001, got {bad[0]!r} ({path}, "
+            f"row {row})"
+        )
+
+
+def _check_inside(table: pd.DataFrame, path: Path) -> None:
+    """Check that images are named by paths within the data folder."""
+    for column in ("img_source", "img_target"):
+        outside = table[column].str.contains(OUTSIDE, regex=True)
+        if outside.any():
+            bad = table[outside].iloc[0]
+            raise ValueError(
+                f"expected a path within {path.parent}, got {bad[column]!r} ({path}, row "
+                f"{bad['row']}, column {column}). If you trust the CSV, set "
+                "dataset.allow_outside=true"
+            )
 
 
 def _check_grid(table: pd.DataFrame, path: Path) -> None:

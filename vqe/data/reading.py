@@ -5,7 +5,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from vqe.building.headers import HEAD, parse_head
 from vqe.data.rows import FrameRow
+from vqe.layout import MAX_PIXELS
 from vqe.video import OpenVideos, VideoError
 
 
@@ -62,6 +64,11 @@ class FrameReader:
 
 def _read_image(path: Path, where: str) -> np.ndarray:
     data = np.fromfile(path, np.uint8)  # cv2.imread fails on unicode paths on Windows
+    size = parse_head(data[:HEAD].tobytes())
+    if size and size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(
+            f"expected an image of at most {MAX_PIXELS} pixels, got {size[0]}x{size[1]} ({where})"
+        )
     frame = _decode(data)
     if frame is None:
         raise ValueError(

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from vqe.files import write_csv
+from vqe.files import read_csv, write_csv
 from vqe.layout import FOLDERS
+from vqe.schema import SUBSETS, VIDEO_FOLDER
 
 FILE = "synthesis.csv"
 MADE = ("frames", "h264_kbps")  # blank until a video is made; kbps also where there is no H.264
@@ -31,9 +32,19 @@ class Record:
         self.rows: dict[Place, Row] = {}
         self._saved = 0.0
         if self.path.is_file():
-            table = pd.read_csv(self.path, dtype=str, keep_default_na=False)
-            self.rows = {(r["subset"], r["video_id"]): r for r in table.to_dict("records")}
+            table = read_csv(self.path, dtype=str, keep_default_na=False)
+            self.rows = {self._check_place(r): r for r in table.to_dict("records")}
         self._places = {(r["source"], int(r["clip"])): place for place, r in self.rows.items()}
+
+    def _check_place(self, row: Row) -> Place:
+        """Return a row's place, which must be one in the challenge's layout."""
+        subset, video_id = row.get("subset"), row.get("video_id")
+        if subset not in SUBSETS or not VIDEO_FOLDER.match(str(video_id)):
+            raise ValueError(
+                f"expected subset and video_id as synthesize.py writes them, got {subset!r} and "
+                f"{video_id!r} ({self.path}). Remove the file, or begin in another folder"
+            )
+        return subset, video_id
 
     def find_place(self, source: str, clip: int) -> Place | None:
         """Return where a source's clip went before."""

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from vqe.layout import PICTURE_SUFFIXES, VIDEO_SUFFIXES, find_files
+from vqe.layout import MAX_PIXELS, PICTURE_SUFFIXES, VIDEO_SUFFIXES, find_files
 from vqe.synthesis.degradation import FPS
 from vqe.synthesis.parameters import Span
 from vqe.video import VideoError, iter_frames
@@ -105,6 +105,12 @@ def read_picture(path: Path) -> np.ndarray:
     try:
         data = path.read_bytes()
         with Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise VideoError(
+                    path,
+                    f"expected a picture of at most {MAX_PIXELS} pixels, got "
+                    f"{image.width}x{image.height}. Shrink it",
+                )
             image.load()  # OpenCV would fill the missing part of a cut file with grey
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
         raise VideoError(path, f"cannot be read as a picture: {e}") from e

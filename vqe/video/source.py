@@ -13,7 +13,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from vqe.layout import show_name
+from vqe.layout import MAX_PIXELS, show_name
 from vqe.video.pyav import open_container, read_fraction
 
 log = logging.getLogger(__name__)
@@ -129,10 +129,19 @@ def find_stream(container: InputContainer, path: str | Path) -> VideoStream:
     # not the cover of a sound file
     tracks = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if tracks:
-        return max(tracks, key=_rank_track)
+        stream = max(tracks, key=_rank_track)
+        _check_size(path, stream.codec_context.width, stream.codec_context.height)
+        return stream
     kinds = sorted({stream.type for stream in container.streams})
     got = " and ".join(kinds) + " only" if kinds else "no stream at all, it may be cut short"
     raise VideoError(path, f"expected a video stream, got {got}")
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise VideoError(
+            path, f"expected frames of at most {MAX_PIXELS} pixels, got {width}x{height}"
+        )
 
 
 def _rank_track(stream: VideoStream) -> int:

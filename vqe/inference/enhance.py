@@ -1,7 +1,8 @@
 """Config -> every file enhanced; one that cannot be is a line, and the rest is done."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def read_options(cfg: DictConfig) -> VideoOptions:
         crf=cfg.crf,
         preset=cfg.preset,
         pix_fmt=cfg.pix_fmt,
-        encoder=OmegaConf.to_container(cfg.encoder),
+        encoder=OmegaConf.to_container(cfg.encoder) if cfg.encoder else {},
         cut=cut,
         hdr=cfg.hdr,
         compare=cfg.compare,
@@ -119,14 +120,19 @@ def read_specs(cfg: DictConfig) -> list[EnhancerSpec]:
     ]
 
 
-def enhance_file(job: Job, enhancer: Enhancer, options: VideoOptions, progress: Progress) -> None:
+def enhance_file(
+    job: Job,
+    enhancer: Enhancer,
+    options: VideoOptions,
+    on_frames: Callable[[int, int | None], None] = lambda done, total: None,
+) -> None:
     """Enhance a picture or a video."""
     if job.is_picture:
         enhance_picture(job.source, job.target, enhancer, compare=options.compare)
     elif options.codec == CHALLENGE:
-        render_challenge(job.source, job.target, enhancer, progress.update)
+        render_challenge(job.source, job.target, enhancer, on_frames)
     else:
-        enhance_video(job.source, job.target, enhancer, options, progress.update)
+        enhance_video(job.source, job.target, enhancer, options, on_frames)
 
 
 def _enhance_in_turn(
@@ -139,7 +145,7 @@ def _enhance_in_turn(
             progress.end("skipped")
             continue
         try:
-            enhance_file(job, enhancer, options, progress)
+            enhance_file(job, enhancer, options, progress.update)
         except BAD_FILE as error:
             if len(jobs) == 1 and not isinstance(error, VideoError):
                 progress.end("failed", str(error))
@@ -203,7 +209,7 @@ def _enhance_many(
     return failed
 
 
-def _open(cfg: DictConfig, workers: int) -> Iterator[None]:
+def _open(cfg: DictConfig, workers: int) -> AbstractContextManager[None]:
     parallel = cfg.parallel
     return open_backend(parallel.backend, parallel.dask_address, workers, option="parallel")
 
@@ -211,7 +217,7 @@ def _open(cfg: DictConfig, workers: int) -> Iterator[None]:
 def _enhance_apart(job: Job, spec: EnhancerSpec, options: VideoOptions) -> tuple[Job, str | None]:
     """Enhance a file in a process of its own; return why it could not be."""
     try:
-        enhance_file(job, spec.build(), options, Progress("none", 1))
+        enhance_file(job, spec.build(), options)
     except BAD_FILE as error:
         return job, str(error)
     return job, None

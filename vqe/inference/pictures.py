@@ -66,9 +66,9 @@ def _read(source: Path) -> tuple[Image.Image, bytes | None, bytes | None, tuple 
     try:
         with Image.open(source) as opened:
             profile, dpi = opened.info.get("icc_profile"), opened.info.get("dpi")
-            exif = opened.getexif()
-            exif.pop(ORIENTATION, None)
             picture = ImageOps.exif_transpose(opened)
+            exif = picture.getexif()
+            exif.pop(ORIENTATION, None)
             bands = "RGBA" if picture.has_transparency_data else "RGB"
             return picture.convert(bands), profile, exif.tobytes() if exif else None, dpi
     except (UnidentifiedImageError, OSError, SyntaxError) as error:

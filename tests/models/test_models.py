@@ -23,9 +23,10 @@ from network_checks import (
 from omegaconf import OmegaConf
 
 from vqe import models
-from vqe.models import Identity
+from vqe.models import Identity, Nano
 from vqe.models.crop import Crop
 from vqe.models.enhancement import enhance
+from vqe.models.streaming import StreamingNetwork
 
 CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "model_vqe").glob("*.yaml"))
 SEES_WHOLE = [network for network in NETWORKS if getattr(network, "sees_whole", False)]
@@ -156,6 +157,24 @@ def test_a_config_mirrors_one_constructor(path):
     frames = torch.rand(1, 3, 33, 47)
     assert torch.equal(network(frames), frames)
     assert all(macs > 0 for macs in network.functional_macs(720, 1280).values())
+
+
+@pytest.mark.parametrize("network_class", WITH_MEMORY)
+def test_what_networks_share_has_one_set_of_names_and_defaults(network_class):
+    shared = list(inspect.signature(StreamingNetwork.__init__).parameters)[1:]
+    own = inspect.signature(network_class.__init__).parameters
+    assert list(own)[-len(shared) :] == shared
+    of_nano = inspect.signature(Nano.__init__).parameters
+    assert [own[name] for name in shared] == [of_nano[name] for name in shared]
+
+
+@pytest.mark.parametrize("network_class", WITH_MEMORY)
+@pytest.mark.parametrize(
+    ("name", "value"), [("smoothing", 1), ("scene_cut", 0), ("strength", 1.1), ("low_res", 48)]
+)
+def test_shared_arguments_out_of_range_are_refused(network_class, name, value):
+    with pytest.raises(ValueError, match=f"expected {name} "):
+        network_class(**{name: value})
 
 
 def test_there_is_a_config_for_every_network():

@@ -17,7 +17,14 @@ BLOCK_CHANNELS = 3 * SHRINK**2
 
 
 class Base(StreamingNetwork):
-    """Change light and colour by a coarse grid, then add a residual of textures."""
+    """Change light and colour by a coarse grid, then add a residual of textures.
+
+    The arguments that follow these are those of every `StreamingNetwork`.
+
+    Args:
+        channels: of the residual's layers.
+        layers: re-parameterised layers before the last one.
+    """
 
     def __init__(
         self,
@@ -31,28 +38,17 @@ class Base(StreamingNetwork):
         scene_cut: float = 0.1,
         strength: float = 1.0,
     ) -> None:
-        """Build the network.
-
-        Args:
-            channels: of the residual's layers.
-            layers: re-parameterised layers before the last one.
-            grid_size: see `Nano`, as for all that follow.
-            low_res: side of the small copy.
-            width: channels of the small copy's first layer.
-            smoothing: weight of the last frames' maps in this one's, in [0,1).
-            scene_cut: mean difference of thumbnails above which maps start anew, in (0,1).
-            strength: share of the change that is made, in [0,1].
-        """
-        super().__init__(strength=strength, smoothing=smoothing, scene_cut=scene_cut)
-        if channels < 1 or layers < 1:
-            raise ValueError(f"expected channels and layers >= 1, got {channels} and {layers}")
-        self.nano = Nano(
+        super().__init__(
             grid_size=grid_size,
             low_res=low_res,
             width=width,
             smoothing=smoothing,
             scene_cut=scene_cut,
+            strength=strength,
         )
+        if channels < 1 or layers < 1:
+            raise ValueError(f"expected channels and layers >= 1, got {channels} and {layers}")
+        self.nano = Nano(**self.shared)
         self.residual = stack_convs(BLOCK_CHANNELS, channels, BLOCK_CHANNELS, layers)
 
     def initial_state(self, batch: int, height: int, width: int) -> State:

@@ -19,12 +19,20 @@ from vqe.models.bilateral_grid import (
     soften_guide,
 )
 from vqe.models.crop import Crop
-from vqe.models.low_res import LowResBranch, count_shrink_macs, shrink
-from vqe.models.streaming import State, StreamingNetwork, find_same_scene, smooth
+from vqe.models.low_res import LowResBranch, count_shrink_macs
+from vqe.models.streaming import State, StreamingNetwork, smooth
 
 
 class Lut(StreamingNetwork):
-    """Look colours up in a table of the frame's own, then map them by place and brightness."""
+    """Look colours up in a table of the frame's own, then map them by place and brightness.
+
+    The arguments that follow these are those of every `StreamingNetwork`.
+
+    Args:
+        tables: learnt tables beside the identity.
+        table_size: nodes of a table along each colour.
+        luma_bins: cells of the grid along brightness.
+    """
 
     def __init__(
         self,
@@ -39,26 +47,20 @@ class Lut(StreamingNetwork):
         scene_cut: float = 0.1,
         strength: float = 1.0,
     ) -> None:
-        """Build the network.
-
-        Args:
-            tables: learnt tables beside the identity.
-            table_size: nodes of a table along each colour.
-            luma_bins: cells of the grid along brightness.
-            grid_size: cells of the grid along each side of the frame.
-            low_res: side of the small copy, `grid_size` times a power of two >= 2.
-            width: channels of the first layer; each halving of the resolution doubles them.
-            smoothing: weight of the last frames' grid and mix in this one's, in [0,1).
-            scene_cut: mean difference of thumbnails above which both start anew, in (0,1).
-            strength: share of the change that is made, in [0,1].
-        """
-        super().__init__(strength=strength, smoothing=smoothing, scene_cut=scene_cut)
+        super().__init__(
+            grid_size=grid_size,
+            low_res=low_res,
+            width=width,
+            smoothing=smoothing,
+            scene_cut=scene_cut,
+            strength=strength,
+        )
         if tables < 1 or table_size < 2 or luma_bins < 1:
             raise ValueError(
                 "expected tables and luma_bins >= 1 and table_size >= 2, "
                 f"got {tables}, {luma_bins} and {table_size}"
             )
-        self.grid_size, self.luma_bins, self.low_res = grid_size, luma_bins, low_res
+        self.luma_bins = luma_bins
         self.branch = LowResBranch(low_res=low_res, grid_size=grid_size, width=width)
         self.to_grid = nn.Conv2d(self.branch.features, COEFFICIENTS * luma_bins, 1)
         self.to_mix = nn.Linear(self.branch.features, tables)
@@ -90,11 +92,9 @@ class Lut(StreamingNetwork):
 
     def advance(self, frames_bchw: Tensor, state: State, crop: Crop | None) -> tuple[Tensor, State]:
         """Return the frames with light and colour changed, not clamped, and the next state."""
-        small = shrink(frames_bchw if crop is None else crop.whole, self.low_res)
-        thumbnail = 1 + F.avg_pool2d(small, self.low_res // self.grid_size)
-        same_scene = find_same_scene(thumbnail, state["thumbnail"], self.scene_cut)
-        share = self.smoothing * same_scene
-        features = self.branch(small)
+        context = self.encode_context(frames_bchw, state, crop)
+        share = self.smoothing * context.same_scene
+        features = self.branch(context.small)
         grid = smooth(self.to_grid(features).float(), state["grid"], share)
         mix = self.to_mix(features.mean((2, 3))).float()
         mix = smooth(mix, state["mix"], share[:, :, 0, 0])
@@ -102,7 +102,7 @@ class Lut(StreamingNetwork):
         cells = grid.unflatten(1, (COEFFICIENTS, self.luma_bins))
         box = None if crop is None else crop.box
         mapped = toned + apply_grid(cells, toned, self.guide, box)
-        return mapped, {"thumbnail": thumbnail, "grid": grid, "mix": mix}
+        return mapped, {"thumbnail": context.thumbnail, "grid": grid, "mix": mix}
 
     def _mix_tables(self, mix: Tensor) -> Tensor:
         """Return each frame's own table, `[B,3,N,N,N]`, of what is added to a colour."""

@@ -7,27 +7,19 @@ Curve Estimation for Low-Light Image Enhancement" (Zero-DCE), CVPR 2020. Exposur
 balance, which are gains of linear light, are close to affine on sRGB values; gamma is a curve.
 """
 
-from typing import NamedTuple
-
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqe.models.colour_maps import MAP_CHANNELS, apply_colour_maps, count_colour_map_macs
 from vqe.models.crop import Crop
-from vqe.models.low_res import LowResBranch, count_shrink_macs, shrink
-from vqe.models.streaming import State, StreamingNetwork, find_same_scene, smooth
-
-
-class LowResContext(NamedTuple):
-    """What a network knows of frames before it predicts anything."""
-
-    small: Tensor  # [B,3,low_res,low_res]
-    thumbnail: Tensor  # [B,3,grid_size,grid_size], plus 1
-    same_scene: Tensor  # [B,1,1,1], 1 where the frame continues the scene of the state, else 0
+from vqe.models.low_res import LowResBranch, count_shrink_macs
+from vqe.models.streaming import LowResContext, State, StreamingNetwork, smooth
 
 
 class Nano(StreamingNetwork):
-    """Predict a grid of colour maps from a small copy of the frame, and apply it at full size."""
+    """Predict a grid of colour maps from a small copy of the frame, and apply it at full size.
+
+    Its arguments are those of every `StreamingNetwork`.
+    """
 
     def __init__(
         self,
@@ -39,19 +31,14 @@ class Nano(StreamingNetwork):
         scene_cut: float = 0.1,
         strength: float = 1.0,
     ) -> None:
-        """Build the network.
-
-        Args:
-            grid_size: maps along each side of the frame.
-            low_res: side of the small copy, `grid_size` times a power of two >= 2.
-            width: channels of the first layer; each halving of the resolution doubles them.
-            smoothing: weight of the last frames' maps in this one's, in [0,1).
-            scene_cut: mean difference of thumbnails above which maps start anew, in (0,1).
-            strength: share of the change that is made, in [0,1].
-        """
-        super().__init__(strength=strength, smoothing=smoothing, scene_cut=scene_cut)
-        self.grid_size = grid_size
-        self.low_res = low_res
+        super().__init__(
+            grid_size=grid_size,
+            low_res=low_res,
+            width=width,
+            smoothing=smoothing,
+            scene_cut=scene_cut,
+            strength=strength,
+        )
         self.branch = LowResBranch(low_res=low_res, grid_size=grid_size, width=width)
         self.to_maps = nn.Conv2d(self.branch.features, MAP_CHANNELS, 1)
         nn.init.zeros_(self.to_maps.weight)
@@ -67,14 +54,6 @@ class Nano(StreamingNetwork):
         """Return the frames with light and colour changed, not clamped, and the next state."""
         context = self.encode_context(frames_bchw, state, crop)
         return self.map_colours(frames_bchw, context, state, crop)
-
-    def encode_context(self, frames_bchw: Tensor, state: State, crop: Crop | None) -> LowResContext:
-        """Shrink the frames, or the whole ones of a crop, and compare them with the last scene."""
-        small = shrink(frames_bchw if crop is None else crop.whole, self.low_res)
-        thumbnail = 1 + F.avg_pool2d(small, self.low_res // self.grid_size)
-        return LowResContext(
-            small, thumbnail, find_same_scene(thumbnail, state["thumbnail"], self.scene_cut)
-        )
 
     def map_colours(
         self, frames_bchw: Tensor, context: LowResContext, state: State, crop: Crop | None

@@ -22,7 +22,15 @@ MEMORY_GAIN = 10  # the share of the past is learnt that much faster than other 
 
 
 class Recurrent(StreamingNetwork):
-    """Fuse with the past, change light and colour, denoise, refine."""
+    """Fuse with the past, change light and colour, denoise, refine.
+
+    The arguments that follow these are those of every `StreamingNetwork`.
+
+    Args:
+        channels: of the denoising layers.
+        layers: re-parameterised denoising layers before the last one.
+        gate_channels: of the layers that predict how much is new, and how much is refined.
+    """
 
     def __init__(
         self,
@@ -37,32 +45,20 @@ class Recurrent(StreamingNetwork):
         scene_cut: float = 0.1,
         strength: float = 1.0,
     ) -> None:
-        """Build the network.
-
-        Args:
-            channels: of the denoising layers.
-            layers: re-parameterised denoising layers before the last one.
-            gate_channels: of the layers that predict how much is new, and how much is refined.
-            grid_size: see `Nano`, as for all that follow.
-            low_res: side of the small copy.
-            width: channels of the small copy's first layer.
-            smoothing: weight of the last frames' maps in this one's, in [0,1).
-            scene_cut: mean difference of thumbnails above which all starts anew, in (0,1).
-            strength: share of the change that is made, in [0,1].
-        """
-        super().__init__(strength=strength, smoothing=smoothing, scene_cut=scene_cut)
-        if min(channels, layers, gate_channels) < 1:
-            raise ValueError(
-                "expected channels, layers and gate_channels >= 1, "
-                f"got {channels}, {layers} and {gate_channels}"
-            )
-        self.nano = Nano(
+        super().__init__(
             grid_size=grid_size,
             low_res=low_res,
             width=width,
             smoothing=smoothing,
             scene_cut=scene_cut,
+            strength=strength,
         )
+        if min(channels, layers, gate_channels) < 1:
+            raise ValueError(
+                "expected channels, layers and gate_channels >= 1, "
+                f"got {channels}, {layers} and {gate_channels}"
+            )
+        self.nano = Nano(**self.shared)
         self.gate = _predict_gates(2 * BLOCK_CHANNELS, gate_channels)
         self.memory = nn.Parameter(torch.zeros(1))
         self.denoise = stack_convs(BLOCK_CHANNELS + GATES, channels, BLOCK_CHANNELS, layers)

@@ -1,21 +1,41 @@
-"""What the networks with memory share: the call, `strength`, the clamp, smoothing over time."""
+"""What the networks with memory share: arguments, the call, the clamp, smoothing over time."""
 
+from typing import NamedTuple
+
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqe.models.crop import Crop
+from vqe.models.low_res import shrink
 
 State = dict[str, Tensor]
+
+
+class LowResContext(NamedTuple):
+    """What a network knows of frames before it predicts anything."""
+
+    small: Tensor  # [B,3,low_res,low_res]
+    thumbnail: Tensor  # [B,3,grid_size,grid_size], plus 1
+    same_scene: Tensor  # [B,1,1,1], 1 where the frame continues the scene of the state, else 0
 
 
 class StreamingNetwork(nn.Module):
     """A network that sees a video frame by frame and hands what it remembers to the caller.
 
-    A subclass writes `initial_state`, `advance` and `functional_macs`.
+    A subclass writes `initial_state`, `advance` and `functional_macs`. Its constructor names these
+    arguments among its own, as its config does, and hands them on.
 
     Args:
-        strength: share of the change that is made, in [0,1]; 0 gives the input.
-        smoothing: weight of the past in predicted parameters, in [0,1).
+        grid_size: cells, along each side of the frame, of what is predicted.
+        low_res: side of the small square copy that it is predicted from, `grid_size` times a power
+            of two >= 2.
+        width: channels of the first layer; each halving of the resolution doubles them.
+        smoothing: weight of the past in what is predicted, in [0,1); 0: each frame stands alone.
         scene_cut: mean difference of two thumbnails above which the past is forgotten, in (0,1).
+        strength: share of the change that is made, in [0,1]; 0 gives the input.
+
+    Attributes:
+        shared: all of these but the strength, to build a network within this one from.
 
     Raises:
         ValueError: a number is out of its range.
@@ -23,7 +43,16 @@ class StreamingNetwork(nn.Module):
 
     sees_whole = True
 
-    def __init__(self, *, strength: float, smoothing: float, scene_cut: float) -> None:
+    def __init__(
+        self,
+        *,
+        grid_size: int,
+        low_res: int,
+        width: int,
+        smoothing: float,
+        scene_cut: float,
+        strength: float,
+    ) -> None:
         super().__init__()
         if not 0 <= strength <= 1:
             raise ValueError(f"expected strength in [0,1], got {strength}")
@@ -31,9 +60,13 @@ class StreamingNetwork(nn.Module):
             raise ValueError(f"expected smoothing in [0,1), got {smoothing}")
         if not 0 < scene_cut < 1:
             raise ValueError(f"expected scene_cut in (0,1), got {scene_cut}")
-        self.strength = strength
+        self.grid_size = grid_size
+        self.low_res = low_res
         self.smoothing = smoothing
         self.scene_cut = scene_cut
+        self.strength = strength
+        sizes = {"grid_size": grid_size, "low_res": low_res, "width": width}
+        self.shared = sizes | {"smoothing": smoothing, "scene_cut": scene_cut}
 
     def forward(
         self, frames_bchw: Tensor, state: State | None = None, crop: Crop | None = None
@@ -63,6 +96,13 @@ class StreamingNetwork(nn.Module):
             return enhanced
         blended = frames_bchw + self.strength * (enhanced - frames_bchw)
         return blended if self.training else blended.clamp(0, 1)
+
+    def encode_context(self, frames_bchw: Tensor, state: State, crop: Crop | None) -> LowResContext:
+        """Shrink the frames, or the whole ones of a crop, and compare them with the last scene."""
+        small = shrink(frames_bchw if crop is None else crop.whole, self.low_res)
+        thumbnail = 1 + F.avg_pool2d(small, self.low_res // self.grid_size)
+        same_scene = find_same_scene(thumbnail, state["thumbnail"], self.scene_cut)
+        return LowResContext(small, thumbnail, same_scene)
 
     def initial_state(self, batch: int, height: int, width: int) -> State:
         """Return the state before the first frame: zeros, batch first, by name."""

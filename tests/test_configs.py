@@ -1,13 +1,15 @@
 """Every YAML composes, and every group's options build what they name."""
 
 import inspect
+import re
 
 import pytest
 from conftest import compose_config
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
-from vqe import losses
+from vqe import losses, models
 from vqe.building.build import build_dataset
 from vqe.cli import CONF_DIR
 from vqe.training import assembly
@@ -60,6 +62,42 @@ def test_every_file_is_reached():
     assert len(OPTIONS) + len(primary) + len([f for f in FILES if f.parts[0] == "data"]) == len(
         FILES
     )
+
+
+def read_menus():
+    """Return by group what the root configs choose, and what their comments offer as a | b | c."""
+    menus, chosen = [], {}
+    for file in sorted(CONF_DIR.glob("*.yaml")):
+        for group, name, comment in re.findall(
+            r"^  - (\w+): (\w+)(?: # (.*))?$", file.read_text(encoding="utf-8"), re.M
+        ):
+            chosen.setdefault(group, {"null"}).add(name)
+            first, *rest = comment.split("|")
+            if rest:
+                offered = [re.findall(r"\w+", first)[-1], *(re.findall(r"\w+", r)[0] for r in rest)]
+                menus.append((file.name, group, set(offered)))
+    return menus, chosen
+
+
+def test_menus_offer_what_there_is():
+    menus, chosen = read_menus()
+    assert len(menus) >= 15
+    for file, group, offered in menus:
+        found = {path.stem for path in (CONF_DIR / group).glob("*.yaml")}
+        assert offered | chosen[group] == found | {"null"}, f"{file}: {group}"
+
+
+def test_a_group_without_a_menu_offers_nothing_else():
+    menus, chosen = read_menus()
+    for group in chosen.keys() - {group for _, group, _ in menus} - {"data"}:
+        found = {path.stem for path in (CONF_DIR / group).glob("*.yaml")}
+        assert chosen[group] == found | {"null"}, group
+
+
+def test_the_menu_of_networks_is_that_of_the_package():
+    (offered,) = (names for file, group, names in read_menus()[0] if group == "model_vqe")
+    targets = {OmegaConf.load(CONF_DIR / f"model_vqe/{name}.yaml")._target_ for name in offered}
+    assert targets == {f"vqe.models.{name}" for name in models.__all__}
 
 
 def test_no_group_option_has_a_key_its_constructor_does_not_take(tmp_path):

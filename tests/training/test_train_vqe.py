@@ -92,9 +92,12 @@ def test_exported_network_is_the_best_one(trained):
     network = checkpoints.load_network(run / "checkpoints/best.ckpt")[0].eval()
     frames = torch.rand(1, 3, 72, 96, generator=torch.Generator().manual_seed(0))
     session = onnxruntime.InferenceSession(run / "network.onnx")
-    (enhanced,) = session.run(None, {session.get_inputs()[0].name: frames.numpy()})
+    state = network.initial_state(1, 72, 96)
+    inputs = {"frames": frames} | state
+    enhanced, *_ = session.run(None, {name: value.numpy() for name, value in inputs.items()})
     with torch.no_grad():
-        torch.testing.assert_close(torch.from_numpy(enhanced), network(frames), rtol=0, atol=1e-4)
+        expected, _ = network(frames, state)
+    torch.testing.assert_close(torch.from_numpy(enhanced), expected, rtol=0, atol=1e-4)
 
 
 def test_critics_stay_frozen_over_fit(tiny_config):

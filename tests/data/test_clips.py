@@ -1,5 +1,7 @@
 """Clips of consecutive frames: what is in them, and that networks of either kind work with them."""
 
+from functools import partial
+
 import pytest
 import torch
 from conftest import TINY, compose_config
@@ -221,7 +223,7 @@ def run(config, network):
     data, trainer, collect = assembly.build_data(config), assembly.build_trainer(config), Collect()
     trainer.callbacks.append(collect)
     loss = WeightedTerms({"sup_mse": SupervisedMSE()}, {"sup_mse": 1.0})
-    module = VQEModule(network, None, loss, optimizer=lambda p: torch.optim.SGD(p, lr=0.01))
+    module = VQEModule(network, None, loss, optimizer=partial(torch.optim.SGD, lr=0.01))
     trainer.fit(module, datamodule=data)
     trainer.test(module, datamodule=data)
     return data, collect.frames

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vqe.critics import UNetLite
 from vqe.critics.unetlite import SqueezeExcite
 from vqe.pixels import dequantise, to_challenge_range
+from vqe.training.optimizer import build_optimizer, regroup
 from vqe.training.schedule import forget_lengths, schedule_steps
 
 
@@ -22,7 +23,7 @@ class CriticModule(LightningModule):
     Args:
         network: trained in place, from weights drawn here.
         p_weight: of p's mean squared error in the loss; the scores' has weight 1.
-        optimizer: called with the parameters.
+        optimizer: see `vqe.training.optimizer.build_optimizer`.
         scheduler: called with the optimizer and `total_steps`; None keeps the learning rate.
     """
 
@@ -76,15 +77,17 @@ class CriticModule(LightningModule):
         return predicted | {"true_p": batch["p"], "true_a": batch["a"]}
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """Hand the network's parameters to the optimizer."""
-        optimizer = self.optimizer(self.network.parameters())
+        """Hand the network to the optimizer."""
+        optimizer = build_optimizer(self.optimizer, self.network)
         return schedule_steps(
             optimizer, self.scheduler, lambda: int(self.trainer.estimated_stepping_batches)
         )
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Let a schedule end where this run ends, which may be later than the run it goes on."""
+        """Let a schedule end where this run ends, and an optimizer go on in this run's groups."""
         forget_lengths(checkpoint)
+        if self.optimizer is not None:
+            regroup(checkpoint, build_optimizer(self.optimizer, self.network), self.network)
 
 
 def known_mse(predicted: Tensor, target: Tensor) -> Tensor:

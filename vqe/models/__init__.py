@@ -18,6 +18,7 @@ What a network may have beside it:
 - `sees_whole = True`: `forward(frames, crop=Crop(whole, box))` gives the same as cropping the
   enhanced whole, up to what convolutions see across the crop's border.
 - `fuse()`: makes plain layers of what only training needs, in place.
+- `no_weight_decay()`: names of parameters that weight decay is kept off, beside biases and norms.
 - `luts()`: its look-up tables, `[K,3,N,N,N]`, for the regularisers of the loss.
 """
 

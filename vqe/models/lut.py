@@ -81,6 +81,10 @@ class Lut(StreamingNetwork):
         blue, green, red = torch.meshgrid(nodes, nodes, nodes, indexing="ij")
         return torch.stack([red, green, blue]) + self.residual_tables
 
+    def no_weight_decay(self) -> set[str]:
+        """Name the tables: a colour that is seldom seen must not drift back to the identity."""
+        return {"residual_tables"}
+
     def initial_state(self, batch: int, height: int, width: int) -> State:
         """Return zeros: `thumbnail` [B,3,g,g] of the frame, `grid` [B,12*D,g,g], `mix` [B,K]."""
         side, zeros = (self.grid_size, self.grid_size), self.to_mix.bias.new_zeros

@@ -19,6 +19,7 @@ from vqe.schema import SCORES
 from vqe.training.checkpoints import NETWORK_CONFIG
 from vqe.training.cropping import crop_batch
 from vqe.training.metrics import ValidationMetrics
+from vqe.training.optimizer import build_optimizer, regroup
 from vqe.training.schedule import forget_lengths, schedule_steps
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class VQEModule(LightningModule):
             `vqe.models.enhancement`); clamped in eval mode alone.
         critics: both critics; None trains and tests without them.
         loss: named terms; those that need scores need critics.
-        optimizer: called with the parameters.
+        optimizer: see `vqe.training.optimizer.build_optimizer`.
         scheduler: called with the optimizer and `total_steps`; None keeps the learning rate.
         network_config: plain dict that builds the network, stored in every checkpoint.
         crop: height and width in pixels of the random crops to train on, which loss and critics
@@ -186,8 +187,8 @@ class VQEModule(LightningModule):
         return self.critics(*frames).clamped
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """Hand the network's parameters, and nothing else, to the optimizer."""
-        optimizer = self.optimizer(self.network.parameters())
+        """Hand the network, and nothing else, to the optimizer."""
+        optimizer = build_optimizer(self.optimizer, self.network)
         return schedule_steps(optimizer, self.scheduler, self._total_steps)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -195,8 +196,10 @@ class VQEModule(LightningModule):
         checkpoint[NETWORK_CONFIG] = self.network_config
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Let a schedule end where this run ends, which may be later than the run it goes on."""
+        """Let a schedule end where this run ends, and an optimizer go on in this run's groups."""
         forget_lengths(checkpoint)
+        if self.optimizer is not None:
+            regroup(checkpoint, build_optimizer(self.optimizer, self.network), self.network)
 
 
 def _forgive_missing_critics(module: nn.Module, incompatible_keys: Any) -> None:

@@ -113,6 +113,7 @@ def _write_member(
 ) -> None:
     """Write one member below `target`; every folder there is real."""
     path = target / _check_name(member.name, member, archive)
+    _ask_library(member, target, archive)
     try:
         if member.isdir():
             path.mkdir(parents=True, exist_ok=True)
@@ -156,6 +157,21 @@ def _check_name(name: str, member: tarfile.TarInfo, archive: Path) -> PurePosixP
         got = f"a link to {member.linkname}" if member.linkname else "a path"
         raise _refuse(member, archive, f"{got} that leaves the folder")
     return path
+
+
+def _ask_library(member: tarfile.TarInfo, target: Path, archive: Path) -> None:
+    """Hear what the standard library's `data` filter says of a member, too.
+
+    It cannot stand alone: it takes the slash off absolute names, passes backslashes and drives,
+    and makes links; and Python before 3.11.4 (Debian 12 has 3.11.2) comes without it.
+    """
+    judge = getattr(tarfile, "data_filter", None)
+    if judge is None:
+        return
+    try:
+        judge(member, str(target))
+    except tarfile.FilterError as error:
+        raise _refuse(member, archive, str(error)) from error
 
 
 def _refuse(member: tarfile.TarInfo, archive: Path, got: str) -> DownloadError:

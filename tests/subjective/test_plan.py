@@ -238,7 +238,7 @@ def test_a_damaged_study_is_told(folder, tmp_path):
     told = json.loads((folder / "study.json").read_text())
     del told["clips"]
     (tmp_path / "study.json").write_text(json.dumps(told))
-    with pytest.raises(ValueError, match="damaged study.json"):
+    with pytest.raises(ValueError, match=r"damaged study\.json"):
         load_study(tmp_path)
 
 

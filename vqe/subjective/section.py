@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ def write_section(results: Results, path: Path) -> None:
         part.write_text(page, encoding="utf-8")
 
 
+@functools.cache
 def load_template(name: str) -> jinja2.Template:
     """Return a page's template; whatever is put into it is escaped."""
     environment = jinja2.Environment(

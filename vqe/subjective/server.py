@@ -80,6 +80,7 @@ class RatingServer:
 
         routes = [
             Route("/", self.welcome),
+            Route("/favicon.ico", self.no_icon),
             Route("/join", self.join, methods=["POST"]),
             Route("/r/{token}", self.page),
             Route("/static/{name}", self.static),
@@ -101,6 +102,10 @@ class RatingServer:
         """Show the door: a button in open studies, else a word that a link is needed."""
         is_open = self.study.settings["access"] == "open"
         return self._render("door.html", title=self.study.settings["title"], is_open=is_open)
+
+    async def no_icon(self, request: Request) -> Response:
+        """Tell browsers, which ask by themselves, that there is none."""
+        return Response(status_code=204, headers=PRIVATE)
 
     async def join(self, request: Request) -> Response:
         """Make an anonymous rater in an open study."""

@@ -1,0 +1,99 @@
+"""A study served by the command itself, and a browser to rate it with."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from vqe.cli import REPOSITORY
+
+CHROMIUM = shutil.which("chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--disable-quic",
+]
+
+
+def free_port() -> int:
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        return place.getsockname()[1]
+
+
+class Served:
+    """A running server; `kill` is kill -9."""
+
+    def __init__(self, folder: Path, log: Path, *overrides: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = log
+        command = [sys.executable, "ratings.py", "serve", f"study='{folder}'", f"port={self.port}"]
+        with log.open("a") as file:
+            self.process = subprocess.Popen(
+                [*command, f"hydra.run.dir='{log.parent}/hydra'", *overrides],
+                cwd=REPOSITORY / "vqe",
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+            )
+        self._wait()
+
+    def _wait(self) -> None:
+        end = time.monotonic() + 60
+        while time.monotonic() < end and self.process.poll() is None:
+            try:
+                with urllib.request.urlopen(self.url):
+                    return
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError(f"no server: {self.log.read_text()}")
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(30)
+
+    @property
+    def admin(self) -> str:
+        return re.search(r"progress: (\S+)", self.log.read_text())[1]
+
+
+@contextmanager
+def run_served(folder: Path, log: Path, *overrides: str):
+    served = Served(folder, log, *overrides)
+    try:
+        yield served
+    finally:
+        if served.process.poll() is None:
+            served.stop()
+
+
+@contextmanager
+def open_browser():
+    """Hand out a chromium driven by playwright."""
+    if CHROMIUM is None:
+        pytest.skip("needs chromium: apt-get install chromium")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()

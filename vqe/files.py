@@ -90,8 +90,8 @@ def temporary_beside(path: Path, *, needed_bytes: int | None = None) -> Iterator
 def put_in_place(part: Path, path: Path, *, overwrite: bool = True) -> None:
     """Give a finished file or folder its name.
 
-    A file's bytes are on the disk before it has the name. Those of a folder need not be: whoever
-    then removes what it was made from calls `os.sync` first.
+    A file's bytes are on the disk before it has the name. Those of a folder need not be: a
+    caller that then removes what it was made from calls `os.sync` first.
 
     Raises:
         FileExistsError: there is something at `path`, and `overwrite` is False.

@@ -20,7 +20,7 @@ RATED_PAIRS = "rated_pairs.csv"  # in the folder of a study that ratings.py anal
 
 
 def check_training(cfg: Any) -> None:
-    """See that what `train_vqe.py` reads is there: CSVs, weights, the checkpoint to go on from.
+    """See that what `train_vqe.py` reads is there: CSVs, weights, the checkpoint to continue.
 
     Raises:
         FileNotFoundError: a file is missing.

@@ -21,7 +21,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
     """Keep other commands from writing into a folder.
 
     Raises:
-        FolderHeldError: one is at it, in whatever process.
+        FolderHeldError: one is, in another process or this one.
     """
     path = folder / LOCK_FILE
     lock = FileLock(path)
@@ -31,7 +31,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
         raise FolderHeldError(
             "expected no other command at work, got a download, synthesis or build that is "
             f"running into this folder ({folder}). Wait for its end or stop it; the same command "
-            "then goes on"
+            "then continues"
         ) from None
     except NotImplementedError:  # some network file systems
         log.warning("%s: the file system has no locks. Start one command at a time", folder)

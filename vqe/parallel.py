@@ -63,8 +63,8 @@ def map_parallel(
 ) -> Iterator[Result]:
     """Call `function(item, *arguments)` for each item on the backend that is open.
 
-    Processes of this machine that work at it end with this one, even if it is killed: they would
-    go on writing, beside the workers of the run that is started next.
+    Worker processes of this machine end with this one, even if it is killed: they would continue
+    writing beside the workers of the next run.
 
     Args:
         function: one that can travel, as the items, the arguments and the results.

@@ -1,4 +1,4 @@
-"""Config -> a critic of your own: weights for `model_vqa.weights`, and a report on it.
+"""Config -> your own critic: weights for `model_vqa.weights`, and a report on it.
 
 python train_vqa.py source=<clean footage>, or pairs=<csv of rated pairs>
 """

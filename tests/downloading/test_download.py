@@ -269,7 +269,7 @@ def test_interrupt_leaves_a_part_that_the_next_run_goes_on_with(site, tmp_path):
     process.send_signal(signal.SIGINT)
     printed, _ = process.communicate(timeout=30)
     assert process.returncode == 130, printed
-    assert "the same command goes on" in printed.splitlines()[-2]
+    assert "the same command continues" in printed.splitlines()[-2]
     assert printed.splitlines()[-1] == "interrupted"
     assert list_names(part.parent) == ["VQA.ckpt.download.json", "VQA.ckpt.part"]
     assert BODY.startswith(part.read_bytes())

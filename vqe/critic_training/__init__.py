@@ -1,4 +1,4 @@
-"""Clean footage or rated pairs -> a critic of one's own, a step a file."""
+"""Clean footage or rated pairs -> your own critic, one step a file."""
 
 from vqe.critic_training.targets import preference, rate
 from vqe.critic_training.variant_sampler import VariantSampler

@@ -105,7 +105,7 @@ def split_sources(
     if not (train and held_out):
         raise FileNotFoundError(
             f"expected at least one source to train on and one to hold out in {source}, got "
-            f"{len(train)} and {len(held_out)}. Add footage, or mend use and hold_out"
+            f"{len(train)} and {len(held_out)}. Add footage, or fix use and hold_out"
         )
     return train, held_out
 

@@ -1,4 +1,4 @@
-"""Config -> a critic of one's own: weights for `model_vqa.weights`, and a report on how good it is.
+"""Config -> your own critic: weights for `model_vqa.weights`, and a report on how good it is.
 
 Learns from a CSV of rated pairs, or from clean footage whose variants are drawn and rated here.
 """
@@ -37,7 +37,7 @@ def train(cfg: DictConfig) -> pd.DataFrame:
         DataLoader,
         batch_size=cfg.dataloader.batch_size,
         num_workers=cfg.dataloader.num_workers,
-        # a forked process would wait for ever for the locks of the decoder's threads
+        # a forked process would never get the locks of the decoder's threads
         multiprocessing_context="spawn" if cfg.dataloader.num_workers else None,
     )
     module = CriticModule(

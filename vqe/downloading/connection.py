@@ -74,7 +74,7 @@ def retry(
     """Call `attempt` until it ends well.
 
     Args:
-        attempt: what to do; it takes up what an earlier call has left.
+        attempt: what to do; it continues what an earlier call left.
         url: the URL in question, for messages.
         policy: how often and with what pauses.
         count_bytes: what is there so far. Failures count anew once there is more than ever
@@ -96,7 +96,7 @@ def retry(
         if failures > policy.retries:
             raise DownloadError(
                 f"expected an answer within {failures} attempts, got {reason} ({url}). Run the "
-                "same command later: it goes on from what is there"
+                "same command later: it continues from what is there"
             )
         pause = min(policy.backoff_seconds * 2 ** (failures - 1), LONGEST_PAUSE_SECONDS)
         counted = f"retry {failures} of {policy.retries} in {pause:g} s"
@@ -126,5 +126,5 @@ def _advise(error: Exception, reason: str, url: str) -> str:
             "(conf/download.yaml), or put the file into the data folder by hand"
         )
     else:
-        advice = "Mend the URL in the config (conf/download.yaml), or this machine's certificates"
+        advice = "Fix the URL in the config (conf/download.yaml), or this machine's certificates"
     return f"expected a file, got {reason} ({url}). {advice}"

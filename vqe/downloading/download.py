@@ -193,5 +193,5 @@ def download_as_configured(cfg: DictConfig) -> list[Path]:
             policy=RetryPolicy(cfg.retries, cfg.backoff_seconds, cfg.timeout_seconds),
         )
     except KeyboardInterrupt:
-        log.error("interrupted; the same command goes on from what is there")
+        log.error("interrupted; the same command continues from what is there")
         raise

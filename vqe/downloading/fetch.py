@@ -1,6 +1,6 @@
-"""One URL -> one file: fetched into `<name>.part`, taken up where it was cut, renamed when whole.
+"""One URL -> one file: fetched into `<name>.part`, continued where it was cut, renamed when whole.
 
-A part is gone on with only if the server still has the version that the sidecar names.
+A part is continued only if the server still has the version that the sidecar names.
 """
 
 import http.client
@@ -73,7 +73,7 @@ def fetch_file(
 
     Args:
         url: http or https.
-        path: the file to be; `get_part(path)` is gone on with if it is of the same version.
+        path: the file to be; `get_part(path)` is continued if it is of the same version.
         policy: retries and pauses.
         expected_bytes: the size it should have; None takes the server's word.
 
@@ -110,7 +110,7 @@ def _attempt(
             remote = known
         else:
             if have:
-                log.warning("%s: no going on from byte %d, starting over", url, have)
+                log.warning("%s: cannot be continued from byte %d, starting over", url, have)
             remote = _read_facts(response, url, expected_bytes)
             part.unlink(missing_ok=True)  # before the sidecar speaks of another version
             write_sidecar(path, remote)
@@ -165,7 +165,7 @@ def _read_validator(response: http.client.HTTPResponse) -> str | None:
 def _check_range(
     response: http.client.HTTPResponse, known: RemoteFile, have: int, part: Path
 ) -> None:
-    """Raise ConnectionError, and drop the part, where the answer does not go on from it."""
+    """Raise ConnectionError, and drop the part, where the answer does not continue it."""
     content = response.headers.get("Content-Range", "")
     match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", content)
     validator = _read_validator(response) or known.validator

@@ -26,7 +26,7 @@ class RemoteFile:
 
 
 def get_part(path: Path) -> Path:
-    """Return where a file is while it is fetched: one name for all runs, to take it up again."""
+    """Return where a file is while it is fetched: one name for all runs, to be continued."""
     return path.with_name(f"{path.name}.part")
 
 

@@ -31,7 +31,7 @@ class Need:
 
 
 def count_peak_bytes(needs: Iterable[Need]) -> int:
-    """Count the most that is held at any time, when one file is worked off after the other."""
+    """Count the most that is held at any time, when files are made one after the other."""
     held = peak = 0
     for need in needs:
         held += need.fetch_bytes + need.unpack_bytes + need.unpack_files * BLOCK_BYTES

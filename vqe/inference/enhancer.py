@@ -31,7 +31,7 @@ class Enhancer:
         device: auto (the GPU if there is one), cpu, cuda, cuda:1, ...
         precision: 32, 16 or bf16; PyTorch only.
         strength: share of the change that is made, in [0,1]; None: the network's own.
-        network: config of a network of one's own, or one without parameters.
+        network: config of your own network, or one without parameters.
 
     Raises:
         FileNotFoundError: there is no such weights.
@@ -109,7 +109,7 @@ class Enhancer:
         return self._runner.get_state()
 
     def set_state(self, state: dict[str, Any], size: tuple[int, int]) -> None:
-        """Go on from what `get_state` returned, with frames of this height and width."""
+        """Continue from what `get_state` returned, with frames of this height and width."""
         self._size = (3, *size)
         self._runner.set_state(state)
 

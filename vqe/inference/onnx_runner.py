@@ -85,7 +85,7 @@ class OnnxRunner:
         return {name: torch.from_numpy(value.numpy().copy()) for name, value in state.items()}
 
     def set_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Go on from what `get_state` returned."""
+        """Continue from what `get_state` returned."""
         self._state = {k: self._place(v.numpy()) for k, v in state.items()} if state else None
 
     def _check_size(self, shape: tuple[int, ...]) -> None:

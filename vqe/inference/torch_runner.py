@@ -66,5 +66,5 @@ class TorchRunner:
         return {name: value.detach().cpu().clone() for name, value in state.items()}
 
     def set_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Go on from what `get_state` returned."""
+        """Continue from what `get_state` returned."""
         self._state = {k: v.to(self.device) for k, v in state.items()} if state else None

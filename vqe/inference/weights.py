@@ -48,7 +48,7 @@ def find_weights(weights: str | Path | None, network_config: dict[str, Any] | No
     Args:
         weights: a checkpoint of `train_vqe.py`, a `network.onnx`, or the name of a shipped
             network; None for a network without parameters.
-        network_config: how to build a network of one's own, or one without parameters.
+        network_config: how to build your own network, or one without parameters.
 
     Raises:
         FileNotFoundError: there is no such file or name.

@@ -130,7 +130,7 @@ def check_range(name: str, values: Range, limits: Range) -> None:
         low, high = limits
         raise ValueError(
             f"expected {name} as [low, high] within [{low}, {high}], got {list(values)}. "
-            "Mend it in the config"
+            "Fix it in the config"
         )
 
 

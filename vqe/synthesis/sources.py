@@ -1,4 +1,4 @@
-"""Folder of one's own footage -> the clean frames of each clip that is cut from it."""
+"""Folder of your own footage -> the clean frames of each clip that is cut from it."""
 
 import io
 import itertools

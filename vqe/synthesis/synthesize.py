@@ -1,4 +1,4 @@
-"""Clean footage of one's own -> supervised pairs in the challenge's layout.
+"""Your own clean footage -> supervised pairs in the challenge's layout.
 
 python synthesize.py source=<clean videos or pictures> data.target_dir=<data>
 """

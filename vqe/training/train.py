@@ -71,7 +71,7 @@ def start_from(path: Path, module: VQEModule) -> None:
 
 
 def find_resume(resume_from: str | None, runs: Path, network_config: dict | None) -> Path | None:
-    """Find the checkpoint to go on from.
+    """Find the checkpoint to continue from.
 
     Args:
         resume_from: a path, None to start anew, or `auto`: the newest `last.ckpt` below `runs`.

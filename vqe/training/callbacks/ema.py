@@ -14,7 +14,7 @@ from torch import nn
 
 from vqe.training.checkpoints import NETWORK_PREFIX
 
-RAW_WEIGHTS = "ema_raw_weights"  # key in a checkpoint: what the optimizer goes on from
+RAW_WEIGHTS = "ema_raw_weights"  # key in a checkpoint: what the optimizer continues from
 UPDATES = "ema_updates"
 
 

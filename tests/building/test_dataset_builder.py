@@ -227,7 +227,12 @@ def test_train_alone_is_said(source_dir, caplog):
     assert "no usable video below test/: test.csv is not written" in caplog.text
 
 
-def start_builder(source_dir, *overrides):
+def hear_interrupts():
+    """Undo what a shell does to jobs in the background, which pass it on: they hear no Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def start_builder(source_dir, *overrides, heed_interrupts=False):
     command = [sys.executable, "dataset_builder.py", "--config-name", "data/all_30fps"]
     command += [f"data.source_dir='{source_dir}'", f"paths.outputs='{source_dir.parent}/out'"]
     return subprocess.Popen(
@@ -236,6 +241,7 @@ def start_builder(source_dir, *overrides):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=os.name == "posix",  # its workers can be killed with it
+        preexec_fn=hear_interrupts if heed_interrupts else None,
     )
 
 
@@ -313,6 +319,25 @@ def test_a_build_restarted_after_its_parent_alone_was_killed(tmp_path, original)
         time.sleep(0.05)
     assert not is_running(worker)
     assert not list(killed.rglob(".*"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends Ctrl-C to a process group")
+def test_ctrl_c_leaves_no_half_video(tmp_path, original):
+    data = shutil.copytree(original, tmp_path / "data")
+    make_clip(data / TEST_UNSUPERVISED / "video_0009_x.mp4", **SLOW)
+    process = start_builder(data, "data.jobs=2", heed_interrupts=True)
+    deadline = time.monotonic() + 120
+    while not list(data.glob("test/unsupervised/.*.part/x/*_0009.png")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGINT)
+    _, words = process.communicate(timeout=120)
+    assert process.returncode == 130, words
+    assert not list(data.rglob(".*"))
+    assert not (data / TEST_UNSUPERVISED / "video_0009").exists()
+    assert not (data / "train.csv").exists()
 
 
 def test_faster_rival_is_accepted(source_dir, monkeypatch):

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from vqe.building.build import build_dataset
 from vqe.cli import CONF_DIR, REPOSITORY
+from vqe.locks import FolderHeldError, hold_folder
 from vqe.schema import SUBSETS
 from vqe.synthesis import Parameters, Ranges, degrade_clip, production, severity
 from vqe.synthesis.plan import Clips, Layout
@@ -268,6 +269,12 @@ def test_a_killed_run_s_parts_are_removed(tmp_path):
     (parent / ".video_0001.part/x/frame_0001.jpg").write_bytes(b"half")
     make(source, target, layout=IMAGES)
     assert not [p for p in target.rglob("*") if ".part" in p.name]
+
+
+def test_a_second_run_into_a_folder_is_refused(footage, tmp_path):
+    with hold_folder(tmp_path), pytest.raises(FolderHeldError, match="running into this folder"):
+        make(footage, tmp_path)
+    assert files(tmp_path) == {}
 
 
 def test_short_source_gives_one_short_clip(tmp_path):

@@ -228,8 +228,15 @@ def quote_list(key: str) -> Callable[[list[str]], list[str]]:
     return prepare
 
 
-def choose_command(name: str, commands: Sequence[str]) -> Callable[[list[str]], list[str]]:
+def choose_command(
+    name: str, commands: Sequence[str], *, then: Callable[[list[str]], list[str]] = list
+) -> Callable[[list[str]], list[str]]:
     """Return a `prepare` that turns the first word, a command, into the config `<name>_<word>`.
+
+    Args:
+        name: of the entry.
+        commands: what the first word may be.
+        then: another `prepare`, for the other words.
 
     Raises:
         ValueError: the first word is none of the commands.
@@ -238,7 +245,7 @@ def choose_command(name: str, commands: Sequence[str]) -> Callable[[list[str]], 
     def prepare(arguments: list[str]) -> list[str]:
         word, *rest = arguments or [""]
         if word in commands:
-            return [f"--config-name={name}_{word}", *rest]
+            return [f"--config-name={name}_{word}", *then(rest)]
         if word.startswith("-"):
             return arguments
         raise ValueError(

@@ -7,23 +7,15 @@ python ratings.py analyse study=<study>, or votes=<csv>
 
 from vqe.cli import choose_command, entry, quote_list
 
-
-def prepare(arguments: list[str]) -> list[str]:
-    """Turn the first word into the config of that name; a list of folders needs no brackets."""
-    arguments = choose_command("ratings", ("plan", "serve", "analyse"))(arguments)
-    return quote_list("methods")(arguments)
+COMMANDS = choose_command("ratings", ("plan", "serve", "analyse"), then=quote_list("methods"))
 
 
-@entry("ratings_plan", prepare=prepare)
+@entry("ratings_plan", prepare=COMMANDS)
 def main(cfg) -> None:
     """Plan, serve or analyse as configured."""
-    if cfg.command == "plan":
-        from vqe.subjective.plan import plan as task
-    elif cfg.command == "serve":
-        from vqe.subjective.serve import serve as task
-    else:
-        from vqe.subjective.analyse import analyse as task
-    task(cfg)
+    from hydra.utils import get_method
+
+    get_method(cfg.command)(cfg)
 
 
 if __name__ == "__main__":

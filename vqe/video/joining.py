@@ -1,5 +1,6 @@
 """Closed segments and their source -> one video with all the source's other streams."""
 
+import errno
 import logging
 from collections.abc import Iterator
 from fractions import Fraction
@@ -9,7 +10,7 @@ import av
 import av.error
 from av.container import OutputContainer
 
-from vqe.files import complete_or_absent
+from vqe.files import complete_or_absent, explain_no_space
 from vqe.video.encoders import CONTAINERS
 from vqe.video.other_streams import OtherStreams, keep_video_tags, needs_free_tags
 from vqe.video.pyav import open_container, read_fraction
@@ -57,6 +58,8 @@ def join_segments(
                 _write(segments, settings, others, output)
         except (av.error.FFmpegError, OSError) as error:
             reason = getattr(error, "strerror", None) or error
+            if error.errno == errno.ENOSPC:
+                reason = explain_no_space(target.parent)
             raise VideoError(target, f"cannot be written: {reason}") from error
         if cut.end is None and original.duration:
             shown = max(pts for segment in segments for pts, *_ in segment.packets)

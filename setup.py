@@ -5,22 +5,23 @@ from setuptools import find_packages, setup
 DASK = ["distributed>=2024.1"]
 TEST = [
     "httpx>=0.27",
-    "imageio-ffmpeg>=0.5",
+    "imageio-ffmpeg>=0.6",
+    "mypy>=2.4",
     "playwright>=1.45",
     "pytest>=8",
     "pytest-xdist>=3.8",
-    "ruff>=0.6",
+    "ruff>=0.15",
     "statsmodels>=0.14",
     *DASK,
 ]
 # the sweeper's Optuna 2.10 keeps studies with no later ones
-SWEEP = ["hydra-optuna-sweeper>=1.3", "sqlalchemy<2", "alembic<1.17"]
+SWEEP = ["hydra-optuna-sweeper>=1.3", "sqlalchemy>=1.4.50,<2", "alembic>=1.13,<1.17"]
 RATINGS = [
     "httptools>=0.6",
     "jinja2>=3.1",
     "psycopg2-binary>=2.9",
     "scipy>=1.11",
-    "sqlalchemy>=1.4",
+    "sqlalchemy>=1.4.50",
     "starlette>=0.40",
     "uvicorn>=0.30",
     'uvloop>=0.19; sys_platform != "win32"',
@@ -58,7 +59,7 @@ setup(
         "opencv-python-headless>=4.9",
         "pandas>=2.2",
         "pillow>=10",
-        "pytorch-lightning>=2.4",
+        "pytorch-lightning>=2.6",
         "safetensors>=0.4",
         "tensorboard>=2.15",
         "timm>=1.0.11",

@@ -150,7 +150,7 @@ def _check_data(dataset: Any, names: list[str]) -> None:
 
 def _check_critics(cfg: Any, groups: tuple[str, ...] = ("model_vqa", "model_dover")) -> None:
     for group in groups:
-        critic = cfg[group] or {}
+        critic: Any = cfg[group] or {}
         target = critic.get("_target_")
         if target == "vqe.critics.FrozenVQA":
             require_weights(critic.weights, group, "VQA.ckpt")

@@ -7,6 +7,7 @@ python dataset_builder.py --config-name data/all_30fps data.source_dir=<data> da
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vqe.building.discovery import find_videos
 from vqe.building.options import FrameOptions, check_choice, check_count
@@ -117,7 +118,7 @@ def build_dataset(
 
 
 def _prepare(
-    source_dir: Path, options: FrameOptions, parallel: dict[str, object]
+    source_dir: Path, options: FrameOptions, parallel: dict[str, Any]
 ) -> tuple[list[PreparedVideo], list[BadFile]]:
     """Find and prepare all videos; return them and all bad files, those of videos too."""
     videos, bad = find_videos(source_dir)

@@ -1,6 +1,7 @@
 """A video's mp4s -> its folder of frames, which appears whole or not at all."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def read_extraction(folder: Path) -> Extraction | None:
         raise BadVideoError([BadFile(marker, f"cannot be read ({e!r}). {ADVICE}")]) from e
 
 
-def _check_origin(video: ChallengeVideo, origin: dict[str, object]) -> None:
+def _check_origin(video: ChallengeVideo, origin: Mapping[str, object]) -> None:
     """Check that the folder holds frames of the same files at the same rate in this format."""
     record = read_extraction(video.folder)
     if record is None:

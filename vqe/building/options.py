@@ -29,7 +29,7 @@ class FrameOptions:
     jpg_quality: int = 95
     verify: str = "all"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_count("video_fps", self.video_fps)
         check_choice("source", self.source, SOURCES)
         check_choice("frame_format", self.frame_format, FRAME_FORMATS)

@@ -37,7 +37,9 @@ class FrameTable:
         """Yield the first `frames` frames of the first `videos` videos of each subset."""
         return self._rows_of(_first_of_each_subset(self._prepared, videos), frames)
 
-    def _rows_of(self, prepared: Iterable[PreparedVideo], limit: int | None = None):
+    def _rows_of(
+        self, prepared: Iterable[PreparedVideo], limit: int | None = None
+    ) -> Iterator[Row]:
         for item in prepared:
             rows = self._video_rows(item) if item.names is None else self._image_rows(item)
             yield from islice(rows, limit)
@@ -45,7 +47,7 @@ class FrameTable:
     def _image_rows(self, item: PreparedVideo) -> Iterator[Row]:
         folder = self._relative(item.video.folder)
         has_target = "y" in item.video.sides
-        rest = (item.video.subset, item.video.video_id)
+        rest: tuple[str, ...] = (item.video.subset, item.video.video_id)
         if self._fps:
             rest += ("",) * len(VIDEO_COLUMNS)
         for name, (width, height) in zip(item.file_names, item.each_size, strict=True):

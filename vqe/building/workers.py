@@ -33,7 +33,8 @@ def prepare_videos(
         ValueError: `backend` is unknown, or does not fit `dask_address`.
         RuntimeError: dask.distributed is not installed, or there is no scheduler.
     """
-    slow, quick = [], []
+    slow: list[ChallengeVideo] = []
+    quick: list[ChallengeVideo] = []
     for video in videos:
         (slow if _is_to_extract(video, options) else quick).append(video)
     done = {}

@@ -97,10 +97,10 @@ def split_sources(
         )
     order = np.random.default_rng(seed).permutation(len(found))
     used = [found[i] for i in order if any(fnmatch(found[i].name, q) for q in use)]
-    if patterns:
-        held_out = [found[i] for i in order if any(fnmatch(found[i].name, q) for q in patterns)]
-    else:
+    if isinstance(hold_out, float | int):
         held_out = used[: max(1, round(hold_out * len(used)))]
+    else:
+        held_out = [found[i] for i in order if any(fnmatch(found[i].name, q) for q in patterns)]
     train = [p for p in used if p not in held_out]
     if not (train and held_out):
         raise FileNotFoundError(

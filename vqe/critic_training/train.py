@@ -79,10 +79,11 @@ def build_samples(cfg: DictConfig) -> tuple[Dataset, Dataset]:
     if cfg.pairs is not None:
         parts = split_pairs(read_pairs(Path(cfg.pairs)), cfg.hold_out_pairs, cfg.seed)
         seeds = (None, cfg.seed)
-        return tuple(
+        train_pairs, held_out_pairs = (
             RatedPairs(part, side=cfg.side, seed=seed)
             for part, seed in zip(parts, seeds, strict=True)
         )
+        return train_pairs, held_out_pairs
     footage = load_footage(Path(cfg.source), **instantiate(cfg.footage), seed=cfg.seed)
     sampler = instantiate(cfg.draws)
     return (

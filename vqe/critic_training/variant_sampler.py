@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -107,7 +108,8 @@ class VariantSampler:
 
 def shrink_variant(variant: Variant, share: float) -> Variant:
     """Return a variant with a share in [0,1] of each of the camera's and codec's faults."""
-    neutral, changed = Parameters(), {}
+    neutral = Parameters()
+    changed: dict[str, Any] = {}
     for f in dataclasses.fields(Parameters):
         value, start = getattr(variant.camera, f.name), getattr(neutral, f.name)
         if f.name in KEPT or value is None:

@@ -63,7 +63,8 @@ def make_variant(picture: np.ndarray, variant: Variant, *, seed: int) -> np.ndar
     """
     made = Degrader(variant.camera, seed=seed, frames=1)(picture)
     if variant.h264_qp is not None:
-        made = H264RoundTrip(*made.shape[:2], quantiser_options(variant.h264_qp))(made)
+        height, width = made.shape[:2]
+        made = H264RoundTrip(height, width, quantiser_options(variant.h264_qp))(made)
     return edit_picture(made, variant.edit)
 
 

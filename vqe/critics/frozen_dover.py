@@ -1,6 +1,7 @@
 """Frames or clips -> DOVER's fused score: DOVER frozen, with the options of its config."""
 
 import logging
+from typing import Any
 
 import torch
 from torch import nn
@@ -54,7 +55,11 @@ class FrozenDOVER(FrozenCritic):
         self.view = view
         self.dover = DOVER(variant, max_clips=max_clips)
         fill_critic(self.dover, weights, "model_dover")
-        self.options = {"fusion": fusion, "channel_order": channel_order, "num_clips": num_clips}
+        self.options: dict[str, Any] = {
+            "fusion": fusion,
+            "channel_order": channel_order,
+            "num_clips": num_clips,
+        }
         if compiled:
             self.dover.compile_blocks()
 

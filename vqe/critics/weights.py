@@ -15,6 +15,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, ListConfig, base, nodes
@@ -124,7 +125,7 @@ def read_checkpoint(path: str | Path, checkpoint_name: str) -> dict:
     return content
 
 
-def read_own(path: str | Path) -> tuple[dict[str, list[int]], str] | None:
+def read_own(path: str | Path) -> tuple[dict[str, Any], str] | None:
     """Read sizes and description of a critic that `train_vqa.py` wrote; None for other files.
 
     Returns:

@@ -47,7 +47,7 @@ class Clips(Sequence[list[int]]):
     def __len__(self) -> int:
         return len(self.starts)
 
-    def __getitem__(self, index: int) -> list[int]:
+    def __getitem__(self, index: int) -> list[int]:  # type: ignore[override] # no slices
         start = self.starts[index]
         return self.order[start : start + self.length].tolist()
 

@@ -72,7 +72,7 @@ class FrameRows(Sequence[FrameRow]):
     def __len__(self) -> int:
         return len(self._numbers)
 
-    def __getitem__(self, index: int) -> FrameRow:
+    def __getitem__(self, index: int) -> FrameRow:  # type: ignore[override] # no slices
         numbers = self._numbers[index].tolist()
         video, h, w, frame, fps, line = numbers[4:]
         subset, video_id = self._keys[video]

@@ -141,7 +141,7 @@ class MixedBatches(Sampler[list[tuple[int, int]]]):
         return max(sum(filled) // self.world, 1)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        batches = []
+        batches: list[list[tuple[int, int]]] = []
         starts, ends = self._drawn_before(self.epoch), self._drawn_before(self.epoch + 1)
         for kind, (start, end) in enumerate(zip(starts, ends, strict=True)):
             batches += self._draw(kind, start, end)

@@ -97,7 +97,7 @@ def _unpack(archive: Path, target: Path, total_bytes: int | None) -> None:
                 name = member.name
                 _write_member(tar, member, target, archive)
                 bar.update(member.size)
-                tar.members.clear()  # half a million of them would fill the memory
+                tar.members.clear()  # type: ignore[attr-defined] # half a million of them would fill the memory
             while tar.fileobj.read(CHUNK_BYTES):
                 pass  # to the end, where the checksum is
     except READ_ERRORS as error:

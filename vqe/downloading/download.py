@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
 from omegaconf import DictConfig, OmegaConf
@@ -121,9 +122,7 @@ def _read_name(url: str) -> str:
     return PurePosixPath(urlsplit(url).path).name
 
 
-def _try_each(
-    items: Mapping | list, step: Callable, failures: dict[Item, str]
-) -> dict[Item, object]:
+def _try_each(items: Mapping | list, step: Callable, failures: dict[Item, str]) -> dict[Item, Any]:
     """Return what `step` returns for each item, and note those that fail."""
     done = {}
     for item in items:

@@ -68,7 +68,7 @@ class Enhancer:
             "strength": strength,
         }
         if backend == "onnx":
-            self._runner = OnnxRunner(found.to_onnx(), device=device)
+            self._runner: OnnxRunner | TorchRunner = OnnxRunner(found.to_onnx(), device=device)
         else:
             self._runner = TorchRunner(found.network, device=device, precision=str(precision))
         self._size: tuple[int, ...] | None = None

@@ -135,6 +135,7 @@ def _open_target(
     stack: ExitStack, ends: Ends, live: LiveInput, options: VideoOptions
 ) -> LiveOutput | OtherCamera:
     container, codec, pix_fmt = ends.container, options.codec, options.pix_fmt
+    target: str | OneWay
     if ends.target == CAMERA:
         if V4L2 not in {name for form in av.formats_available for name in form.split(",")}:
             return stack.enter_context(OtherCamera(live.facts))
@@ -142,7 +143,8 @@ def _open_target(
         target, name, container = ends.camera_output, ends.camera_output, V4L2
         codec, pix_fmt = "rawvideo", "yuv420p"
     elif ends.target == PIPE:
-        target, name, container = OneWay(sys.stdout.buffer), "standard output", container or "nut"
+        target, name = OneWay(sys.stdout.buffer), "standard output"
+        container = container or "nut"
         codec = codec or "rawvideo"
     else:
         path = Path(ends.target)

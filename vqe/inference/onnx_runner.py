@@ -2,6 +2,7 @@
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +44,7 @@ class OnnxRunner:
             raise ValueError(f"expected an input {INPUT!r} in {path}, got {list(self._shapes)}")
         self._path = path
         self._memory = [name for name in self._shapes if name != INPUT]
-        self._state: dict[str, object] | None = None  # OrtValues, where the network runs
+        self._state: dict[str, Any] | None = None  # OrtValues, where the network runs
 
     def run(self, planes: np.ndarray) -> np.ndarray:
         """Enhance the next frame.
@@ -96,16 +97,16 @@ class OnnxRunner:
                 f"for, got {shape[2]}x{shape[3]} ({self._path}). Set backend=torch"
             )
 
-    def _make_zeros(self, name: str, shape: tuple[int, ...]) -> object:
+    def _make_zeros(self, name: str, shape: tuple[int, ...]) -> Any:
         sizes = dict(zip(("batch", "channels", "height", "width"), shape, strict=True))
         state = [n if isinstance(n, int) else sizes[n] for n in self._shapes[name]]
         return self._place(np.zeros(state, np.float32))
 
-    def _place(self, value: np.ndarray) -> object:
+    def _place(self, value: np.ndarray) -> Any:
         return self._ort.OrtValue.ortvalue_from_numpy(value, self._kind, self._device_id)
 
 
-def _import_runtime() -> object:
+def _import_runtime() -> Any:
     try:
         return importlib.import_module("onnxruntime")
     except ImportError as error:
@@ -115,7 +116,7 @@ def _import_runtime() -> object:
         ) from error
 
 
-def _choose_providers(ort: object, device: str) -> tuple[str, int, list]:
+def _choose_providers(ort: Any, device: str) -> tuple[str, int, list]:
     kind, _, number = device.partition(":")
     there = ort.get_available_providers()
     if kind == "cpu" or (kind == "auto" and CUDA not in there):

@@ -35,6 +35,8 @@ class Progress:
         self._number = 0
         self._bar: tqdm | None = None
         self._last = 0.0
+        self._first: int | None = None
+        self._total: int | None = None
 
     def begin(self, name: str) -> None:
         """Begin a file."""

@@ -71,8 +71,11 @@ def find_weights(weights: str | Path | None, network_config: dict[str, Any] | No
 
 def hash_file(path: Path) -> str:
     """Return the SHA-256 of a file."""
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _build_without(network_config: dict[str, Any] | None) -> Weights:

@@ -77,7 +77,7 @@ class WorkFolder:
 
     def read_segments(self) -> list[Segment]:
         """Return the closed segments from the first on, up to the first that is missing."""
-        segments = []
+        segments: list[Segment] = []
         while (path := self.segment(len(segments))).is_file():
             segments.append(Segment.read(path))
         return segments

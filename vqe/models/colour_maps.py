@@ -45,7 +45,8 @@ def _make_samplers(frames: Tensor, maps: Tensor, box: Tensor | None) -> tuple[Te
 
     With a box there is one for each frame, `[B,1,H,h]` and `[B,1,w,W]`.
     """
-    places = place_pixels(*frames.shape[-2:], frames.device, box)
+    height, width = frames.shape[-2:]
+    places = place_pixels(height, width, frames.device, box)
     rows, columns = (
         _linear_weights(p, cells) for p, cells in zip(places, maps.shape[-2:], strict=True)
     )

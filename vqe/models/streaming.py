@@ -1,6 +1,6 @@
 """What the networks with memory share: arguments, the call, the clamp, smoothing over time."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -66,7 +66,7 @@ class StreamingNetwork(nn.Module):
         self.scene_cut = scene_cut
         self.strength = strength
         sizes = {"grid_size": grid_size, "low_res": low_res, "width": width}
-        self.shared = sizes | {"smoothing": smoothing, "scene_cut": scene_cut}
+        self.shared: dict[str, Any] = sizes | {"smoothing": smoothing, "scene_cut": scene_cut}
 
     def forward(
         self, frames_bchw: Tensor, state: State | None = None, crop: Crop | None = None

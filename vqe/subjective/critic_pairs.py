@@ -61,7 +61,7 @@ def _write_frames(
 ) -> dict[tuple[str, str], list[str]]:
     """Write the frames of each clip that is in a pair; return their paths in the study."""
     wanted = {(content, method) for content, a, b in shares for method in (a, b)}
-    pictures = {}
+    pictures: dict[tuple[str, str], list[str]] = {}
     for name, clip in study.clips.items():
         key = (clip.content, clip.method)
         if key not in wanted or key in pictures:

@@ -1,5 +1,7 @@
 """What a browser tells of itself and its rater's answers -> whether both are fit to judge."""
 
+from typing import Any
+
 from vqe.subjective.study import Study
 
 LONGEST_AGENT = 300  # letters
@@ -43,7 +45,7 @@ def check_environment(study: Study, told: dict) -> list[str]:
 
 def keep_environment(told: dict) -> dict:
     """Return what is kept of what a page told: numbers, and the start of the browser's name."""
-    kept = {
+    kept: dict[str, Any] = {
         place: {side: _read_number(sizes.get(side)) for side in ("width", "height", "ratio")}
         for place in ("screen", "window")
         if isinstance(sizes := told.get(place), dict)
@@ -63,6 +65,6 @@ def _plain(answer: object) -> object:
     return [str(part).strip() for part in parts]
 
 
-def _read_number(value: object) -> float:
+def _read_number(value: Any) -> float:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return float(value) if is_number and abs(value) < 1e6 else 0.0

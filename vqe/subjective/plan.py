@@ -157,9 +157,9 @@ def _draw_checks(study: Study, folder: Path, random: np.random.Generator) -> Non
         study.plates[f"plate_{i}.png"] = str(number)
         cv2.imwrite(str(folder / f"plate_{i}.png"), draw_plate(str(number), random))
     for i in range(2):
-        shapes = random.integers(2, 6, 2).tolist()
+        shapes = [first, second] = random.integers(2, 6, 2).tolist()
         study.matrices[f"matrix_{i}.png"] = shapes
-        cv2.imwrite(str(folder / f"matrix_{i}.png"), draw_matrix(*shapes, random))
+        cv2.imwrite(str(folder / f"matrix_{i}.png"), draw_matrix(first, second, random))
 
 
 def _sum_up(cfg: DictConfig, study: Study) -> dict:

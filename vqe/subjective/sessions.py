@@ -71,5 +71,5 @@ def fill_sessions(
             session.append(best)
         left = defaultdict(list, {c: votes for c, votes in left.items() if votes})
         random.shuffle(session)
-        sessions.append([tuple(map(str, s)) for s in session])
+        sessions.append([(str(content), str(a), str(b)) for content, a, b in session])
     return [session for session in sessions if session]

@@ -172,11 +172,11 @@ class Store:
             if alone:
                 work[0][1].set_exception(e)
             return False
-        for future, result, refusal in done:
-            if refusal is None:
+        for future, result, error in done:
+            if error is None:
                 future.set_result(result)
             else:
-                future.set_exception(refusal)
+                future.set_exception(error)
         return True
 
 

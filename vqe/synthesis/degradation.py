@@ -52,8 +52,9 @@ class Degrader:
             picture = compress_jpeg(picture, parameters.jpeg_quality)
         if parameters.h264_bits_per_pixel is not None:
             if self._h264 is None:
-                options = call_options(*frame.shape[:2], parameters.h264_bits_per_pixel, FPS)
-                self._h264 = H264RoundTrip(*frame.shape[:2], options, FPS)
+                height, width = frame.shape[:2]
+                options = call_options(height, width, parameters.h264_bits_per_pixel, FPS)
+                self._h264 = H264RoundTrip(height, width, options, FPS)
             picture = self._h264(picture)
         self._number += 1
         return picture

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Parameters:
     blur_shape: float = 1.0
     resize: float = 1.0
     shot_noise: float = 0.0
-    read_noise: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    read_noise: tuple[float, ...] = (0.0, 0.0, 0.0)
     jpeg_quality: int | None = None
     h264_bits_per_pixel: float | None = None
 
@@ -79,7 +80,7 @@ class Parameters:
         Raises:
             KeyError: a column is missing.
         """
-        values: dict[str, object] = {}
+        values: dict[str, Any] = {}
         for field in fields(cls):
             name = field.name
             if isinstance(field.default, Span):

@@ -153,6 +153,6 @@ def plan_videos(
             total = totals[source]
             length = clips.frames if total is None else min(clips.frames, total - start)
             camera = Camera.draw(clips.zoom, derive_seed(own, "camera")) if total is None else None
-            plan = (source, name, clip, start, length, own, ranges.draw(own), camera)
-            plans.append(VideoPlan(*place, *plan))
+            drawn = ranges.draw(own)
+            plans.append(VideoPlan(*place, source, name, clip, start, length, own, drawn, camera))
     return plans

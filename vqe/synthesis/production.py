@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -82,7 +83,7 @@ def make_video(plan: VideoPlan, target_dir: Path, max_size: tuple[int, int]) -> 
     """Make one video; a bad source is returned, not raised, and leaves no file."""
     place = (plan.subset, plan.video_id)
     degrade = Degrader(plan.parameters, seed=plan.seed, frames=plan.length)
-    cut = {"start": plan.start, "length": plan.length, "camera": plan.camera}
+    cut: dict[str, Any] = {"start": plan.start, "length": plan.length, "camera": plan.camera}
     frames = 0
     try:
         with open_pair(target_dir, place) as write:

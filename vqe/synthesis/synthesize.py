@@ -6,6 +6,7 @@ python synthesize.py source=<clean videos or pictures> data.target_dir=<data>
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
@@ -85,9 +86,9 @@ def synthesize(
         raise ValueError(f"expected data.on_error raise or skip, got {on_error!r}")
     source, target_dir = Path(source).absolute(), Path(target_dir).absolute()
     files = find_sources(source, target_dir)
-    parallel = {"jobs": jobs, "backend": backend, "dask_address": dask_address}
+    parallel: dict[str, Any] = {"jobs": jobs, "backend": backend, "dask_address": dask_address}
     root = source if source.is_dir() else source.parent
-    options = {"layout": layout, "clips": clips, "ranges": ranges, "seed": seed}
+    options: dict[str, Any] = {"layout": layout, "clips": clips, "ranges": ranges, "seed": seed}
     target_dir.mkdir(parents=True, exist_ok=True)
     with hold_folder(target_dir):
         with open_backend(**parallel):

@@ -36,7 +36,11 @@ def test(cfg: DictConfig) -> dict[str, float]:
     log.info("testing %s of %s", network_config["_target_"], cfg.checkpoint)
     critics = None if cfg.only_videos else build_critics(cfg)
     trainer = build_trainer(cfg)
-    left_out = {cfg.only_csv: (RenderVideos, SplitScreen), cfg.only_videos: WriteMetrics}.get(True)
+    left_out: tuple[type, ...] = ()
+    if cfg.only_csv:
+        left_out = (RenderVideos, SplitScreen)
+    if cfg.only_videos:
+        left_out = (WriteMetrics,)
     if left_out:
         trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, left_out)]
     trainer.test(VQEModule(network, critics), datamodule=build_data(cfg))

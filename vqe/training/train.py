@@ -89,7 +89,7 @@ def find_resume(resume_from: str | None, runs: Path, network_config: dict | None
         if not found:
             log.info("nothing to resume below %s: starting anew", runs)
             return None
-        resume_from = found[-1]
+        resume_from = str(found[-1])
     path = Path(resume_from)
     read_same_network(path, network_config, "resume_from")
     log.info("resuming from %s", path)

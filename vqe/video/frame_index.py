@@ -101,7 +101,7 @@ def _round_half_away(ticks: np.ndarray, factor: Fraction) -> np.ndarray:
 
 def _read_packets(container: InputContainer, stream: VideoStream) -> list["_Entry"]:
     """Read all packets, without their content; check that they are whole and all there."""
-    packets = []
+    packets: list[_Entry] = []
     for packet in container.demux(stream):
         if not packet.size:  # the end
             continue
@@ -122,6 +122,10 @@ class _Entry:
     """What is kept of a packet."""
 
     __slots__ = ("duration", "is_discard", "is_keyframe", "pts")
+    duration: int | None
+    is_discard: bool
+    is_keyframe: bool
+    pts: int | None
 
     def __init__(self, packet: av.Packet) -> None:
         for name in self.__slots__:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 import av
 import av.error
@@ -21,7 +21,7 @@ from vqe.video.segment_encoder import EncoderSettings
 from vqe.video.source import VideoError, file_start, find_stream
 from vqe.video.timed import Cut, TimedFrame, convert
 
-Item = TimedFrame | av.Packet
+Item: TypeAlias = TimedFrame | av.Packet
 
 
 class LiveInput:

@@ -213,7 +213,7 @@ class OpenVideos:
         return {"size": self.size, "threads": self.threads}
 
     def __setstate__(self, state: dict[str, int]) -> None:
-        self.__init__(state["size"], threads=state["threads"])
+        OpenVideos.__init__(self, state["size"], threads=state["threads"])
 
     def read(self, path: str | Path, fps: int, number: int) -> np.ndarray:
         """Return frame `number` of a file's grid, as `VideoFrames.read` does."""

@@ -112,7 +112,7 @@ class SegmentFile:
 
 def encode_segments(raw: BinaryIO, settings: EncoderSettings, folder: Path) -> None:
     """Encode pictures until the input ends; what is not closed then leaves no file."""
-    segment = None
+    segment: SegmentFile | None = None
     time_base = Fraction(settings.time_base)
     try:
         while head := raw.read(HEAD.size):
@@ -124,7 +124,7 @@ def encode_segments(raw: BinaryIO, settings: EncoderSettings, folder: Path) -> N
                 continue
             picture = av.VideoFrame(settings.width, settings.height, settings.pix_fmt)
             for plane in picture.planes:
-                if raw.readinto(memoryview(plane)) < plane.buffer_size:
+                if raw.readinto(memoryview(plane)) < plane.buffer_size:  # type: ignore[attr-defined]
                     return
             picture.pts, picture.duration, picture.time_base = first, second, time_base
             segment = segment or SegmentFile(settings, folder)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 
@@ -92,7 +93,7 @@ class SegmentWriter:
         self._process.stdout.close()
         self._process.stderr.close()
 
-    def _send(self, *parts: object) -> None:
+    def _send(self, *parts: Any) -> None:
         try:
             for part in parts:
                 self._process.stdin.write(memoryview(part))

@@ -137,7 +137,7 @@ def find_stream(container: InputContainer, path: str | Path) -> VideoStream:
     raise VideoError(path, f"expected a video stream, got {got}")
 
 
-def _check_size(path: Path, width: int, height: int) -> None:
+def _check_size(path: str | Path, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise VideoError(
             path, f"expected frames of at most {MAX_PIXELS} pixels, got {width}x{height}"

@@ -7,6 +7,7 @@ attention, swin, convnext, fusion; side_by_side.
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,8 +28,12 @@ from vqe.critics.dover.views import Offsets, cut_fragments, draw_offsets, normal
 Score = Callable[[Tensor], Tensor]
 STILL_LENGTH = 32  # a still frame stands for a clip of as many equal frames
 CHANNEL_ORDERS = ("bgr", "rgb")
-CONVNEXT_TINY = {"dims": (96, 192, 384, 768), "depths": (3, 3, 9, 3)}
-CONVNEXT_V2_FEMTO = {"dims": (48, 96, 192, 384), "depths": (2, 2, 6, 2), "response_norm": True}
+CONVNEXT_TINY: dict[str, Any] = {"dims": (96, 192, 384, 768), "depths": (3, 3, 9, 3)}
+CONVNEXT_V2_FEMTO: dict[str, Any] = {
+    "dims": (48, 96, 192, 384),
+    "depths": (2, 2, 6, 2),
+    "response_norm": True,
+}
 # The classifier that the backbones were pre-trained with.
 MOBILE_UNUSED_KEYS = tuple(
     f"{branch}_backbone.head.{kind}"
@@ -73,7 +78,8 @@ class DOVER(nn.Module):
             raise ValueError(f"expected max_clips of at least 1, got {max_clips}")
         self.max_clips = max_clips
         if variant == "dover":
-            self.checkpoint_name, self.unused_keys = "DOVER.pth", ()
+            self.checkpoint_name = "DOVER.pth"
+            self.unused_keys: tuple[str, ...] = ()
             channels, hidden = 768, 64
             self.technical_backbone = SwinTransformer3D()
             self.aesthetic_backbone = ConvNeXt3D(**CONVNEXT_TINY)
@@ -142,7 +148,8 @@ class DOVER(nn.Module):
         """
         _check_pixels(frames, "frames [B,3,H,W]", 4, channel_order)
         if offsets is None:
-            offsets = draw_offsets(*frames.shape[2:], num_clips, generator)
+            height, width = frames.shape[2:]
+            offsets = draw_offsets(height, width, num_clips, generator)
         if channel_order == "rgb":
             frames = frames.flip(1)
         fragments = cut_fragments(frames, offsets)
@@ -174,8 +181,10 @@ class DOVER(nn.Module):
             num_clips: see `branch_scores`.
         """
         check_fusion(fusion)  # before the work, not after it
-        branches = self.branch_scores(frames_u8_bchw, offsets, generator, channel_order, num_clips)
-        return fuse(*branches, fusion)
+        technical, aesthetic = self.branch_scores(
+            frames_u8_bchw, offsets, generator, channel_order, num_clips
+        )
+        return fuse(technical, aesthetic, fusion)
 
     @torch.no_grad()
     def clip_branch_scores(
@@ -201,7 +210,8 @@ class DOVER(nn.Module):
         """
         _check_pixels(clips, "clips [B,T,3,H,W]", 5, channel_order)
         if offsets is None:
-            offsets = draw_offsets(*clips.shape[3:], num_clips, generator)
+            height, width = clips.shape[3:]
+            offsets = draw_offsets(height, width, num_clips, generator)
         clips = spread_frames(clips)
         if channel_order == "rgb":
             clips = clips.flip(2)

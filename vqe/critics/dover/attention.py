@@ -5,7 +5,7 @@ the published checkpoint.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
@@ -82,9 +82,9 @@ class WindowAttention(nn.Module):
         self.register_buffer("relative_position_index", relative_index)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
-        self._biases: dict[tuple, tuple[tuple, list[Tensor]]] = {}
+        self._biases: dict[tuple, tuple[list, list[Tensor]]] = {}
 
-    def _apply(self, fn, recurse: bool = True):
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
         self._biases.clear()  # the weights are about to move or to change their type
         return super()._apply(fn, recurse)
 

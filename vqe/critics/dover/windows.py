@@ -18,7 +18,7 @@ from torch import Tensor
 WINDOW = (8, 7, 7)
 FRAGMENTS = 7  # a clip holds 7 x 7 fragments in space, each running through its whole length
 
-Size = tuple[int, int, int]
+Size = tuple[int, ...]  # depth, height, width
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ class WriteMetrics(FrameCallback):
             "rmse": (SUPERVISED_CSV, SUPERVISED_COLUMNS),
             "scores": (UNSUPERVISED_CSV, UNSUPERVISED_COLUMNS),
         }
-        means = {}
+        means: dict[str, float] = {}
         for name, (file, columns) in files.items():
             batches = _gather(self._batches[name])
             if not batches:

@@ -7,24 +7,24 @@ TEST = [
     "httpx>=0.27",
     "imageio-ffmpeg>=0.6",
     "mypy>=2.4",
-    "playwright>=1.45",
+    "playwright>=1.48",
     "pytest>=8",
     "pytest-xdist>=3.8",
     "ruff>=0.15",
-    "statsmodels>=0.14",
+    "statsmodels>=0.14.4",
     *DASK,
 ]
 # the sweeper's Optuna 2.10 keeps studies with no later ones
 SWEEP = ["hydra-optuna-sweeper>=1.3", "sqlalchemy>=1.4.50,<2", "alembic>=1.13,<1.17"]
 RATINGS = [
-    "httptools>=0.6",
+    "httptools>=0.6.1",
     "jinja2>=3.1",
-    "psycopg2-binary>=2.9",
-    "scipy>=1.11",
+    "psycopg2-binary>=2.9.9",
+    "scipy>=1.14",
     "sqlalchemy>=1.4.50",
     "starlette>=0.40",
     "uvicorn>=0.30",
-    'uvloop>=0.19; sys_platform != "win32"',
+    'uvloop>=0.21; sys_platform != "win32"',
 ]
 EXPORT = ["onnx>=1.16", "onnxruntime>=1.20", "onnxscript>=0.3"]
 

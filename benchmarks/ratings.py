@@ -13,6 +13,7 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from measuring import describe_machine, peak_memory_mb
+from rating_load import measure_load
 from rating_simulation import SPAMMERS, World, simulate
 
 import vqe.cli
@@ -120,6 +121,7 @@ def main() -> None:
         **coverage,
         **measure_cleaning(rules, 2 if args.quick else 40),
         **analysis,
+        **measure_load(raters=10 if args.quick else 200, seconds=3 if args.quick else 20),
         "machine": describe_machine(choose_device("cpu")),
     }
     text = json.dumps(figures, indent=1)

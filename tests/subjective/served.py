@@ -16,7 +16,7 @@ import pytest
 
 from vqe.cli import REPOSITORY
 
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from conftest import compose_config
 from rating_simulation import World, simulate
+from study_data import make_study
 
 from vqe.subjective.analyse import analyse
 from vqe.subjective.correlation import correlate_scores, read_scores
@@ -152,3 +153,10 @@ def test_scores_of_other_videos_are_told(tmp_path):
     people = pd.DataFrame({"method": ["a"] * 4, "video": list("wxyz"), "cmos": [0, 1, 2, 3.0]})
     with pytest.raises(ValueError, match="got 0 that match by method and video"):
         correlate_scores(people, read_scores(f"{tmp_path}/scores.csv"), replicates=9, seed=0)
+
+
+def test_a_study_without_votes_is_told(tmp_path, config):
+    with pytest.raises(FileNotFoundError, match=r"expected a study in .* python ratings.py plan"):
+        analyse(config(f"study='{tmp_path}'"))
+    with pytest.raises(FileNotFoundError, match=r"expected votes in the study .* got none yet"):
+        analyse(config(f"study='{make_study(tmp_path)}'"))

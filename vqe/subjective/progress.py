@@ -7,7 +7,7 @@ between what it reads and what it writes.
 import json
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.engine import Connection
 
 from vqe.subjective.store import Refused, assignments, insert_new, notes, raters, shown, votes
@@ -15,6 +15,20 @@ from vqe.subjective.study import TRAINING_SESSION, Study, Trial
 
 LEAST_SHARE = 0.9  # of the clips' length that must pass before a vote
 LONGEST_NOTE = 1000  # letters
+FIND_CURRENT = (  # the pair that is shown and has no vote; built once, for every vote asks it
+    select(assignments.c.id, assignments.c.session, shown.c.position, shown.c.at)
+    .select_from(
+        assignments.join(shown, shown.c.assignment == assignments.c.id).outerjoin(
+            votes,
+            (votes.c.assignment == shown.c.assignment) & (votes.c.position == shown.c.position),
+        )
+    )
+    .where(
+        assignments.c.rater == bindparam("rater"),
+        assignments.c.finished.is_(None),
+        votes.c.position.is_(None),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -189,22 +203,7 @@ class Progress:
 
     def _find_current(self, connection: Connection, rater: str) -> _Current | None:
         """Return the pair that waits for a rater's vote, None between sessions."""
-        answered = (votes.c.assignment == shown.c.assignment) & (
-            votes.c.position == shown.c.position
-        )
-        row = connection.execute(
-            select(assignments.c.id, assignments.c.session, shown.c.position, shown.c.at)
-            .select_from(
-                assignments.join(shown, shown.c.assignment == assignments.c.id).outerjoin(
-                    votes, answered
-                )
-            )
-            .where(
-                assignments.c.rater == rater,
-                assignments.c.finished.is_(None),
-                votes.c.position.is_(None),
-            )
-        ).first()
+        row = connection.execute(FIND_CURRENT, {"rater": rater}).first()
         return None if row is None else _Current(*row)
 
     def _assign(self, connection: Connection, rater: str, session: int, now: float) -> _Current:

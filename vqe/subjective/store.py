@@ -4,6 +4,7 @@ All changes go through one thread that commits whatever is waiting at once: the 
 for many votes, and an answer is given only when the vote is on it.
 """
 
+import functools
 import queue
 import threading
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.sql import Executable
 
 MOST_AT_ONCE = 256  # changes in one commit
 
@@ -182,9 +184,15 @@ class Store:
 
 def insert_new(connection: Connection, table: Table, **values: object) -> bool:
     """Insert a row unless one with its primary key is there; tell whether it was inserted."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    statement = dialect.insert(table).on_conflict_do_nothing()
+    statement = _insert_statement(connection.dialect.name, table)
     return connection.execute(statement, values).rowcount > 0
+
+
+@functools.cache
+def _insert_statement(dialect_name: str, table: Table) -> Executable:
+    """Build the statement once: that takes longer than running it."""
+    dialect = sqlite if dialect_name == "sqlite" else postgresql
+    return dialect.insert(table).on_conflict_do_nothing()
 
 
 def _open_engine(url: str) -> Engine:

@@ -60,7 +60,7 @@ def make_clean_data(clean: Path, folder: Path) -> Path:
 def _synthesize(clean: Path, data: Path, *, frames: int, test_share: float) -> None:
     synthesize(
         source=clean,
-        source_dir=data,
+        target_dir=data,
         ranges=demo_ranges(),
         clips=Clips(frames=frames, per_source=CLEAN_CLIPS, max_size=MAX_SIZE, zoom=ZOOM),
         layout=Layout(["train_supervised_synthetic"], ["test_supervised_synthetic"], test_share),

@@ -9,7 +9,7 @@ from conftest import compose_config
 from critic_pictures import draw_picture
 from hydra.utils import instantiate
 
-from vqe.critic_training import Finish, Version, make_version
+from vqe.critic_training import PostEdit, Variant, make_variant
 from vqe.critics import DOVER, ConstantDOVER, FrozenDOVER, FrozenVQA, UNetLite
 from vqe.critics.dover.views import draw_offsets
 from vqe.critics.frozen_critics import FrozenCritics
@@ -161,11 +161,11 @@ def test_the_stand_in_is_small_and_says_what_it_is(tmp_path, caplog):
 @pytest.mark.parametrize(
     "bad",
     [
-        Version(Parameters(exposure_stops=Span(-2.0, -2.0))),
-        Version(Parameters(shot_noise=0.1, read_noise=(0.01, 0.01, 0.01))),
-        Version(Parameters(blur_sigma=2.5)),
-        Version(Parameters(jpeg_quality=8)),
-        Version(finish=Finish(sharpen=4)),
+        Variant(Parameters(exposure_stops=Span(-2.0, -2.0))),
+        Variant(Parameters(shot_noise=0.1, read_noise=(0.01, 0.01, 0.01))),
+        Variant(Parameters(blur_sigma=2.5)),
+        Variant(Parameters(jpeg_quality=8)),
+        Variant(edit=PostEdit(sharpen=4)),
     ],
     ids=["dark", "noise", "blur", "jpeg", "too sharp"],  # README: what else it does not see
 )
@@ -173,7 +173,7 @@ def test_the_stand_in_prefers_clean_to_degraded_pictures(standin, bad):
     p = []
     for seed in range(6):
         clean = draw_picture(seed, 180, 240)
-        degraded = make_version(clean, bad, seed=seed)
+        degraded = make_variant(clean, bad, seed=seed)
         p.append((score(standin, degraded, clean)["p"], score(standin, clean, degraded)["p"]))
     better, worse = np.mean(p, axis=0)
     assert better > 0.6 and worse < 0.4
@@ -188,7 +188,7 @@ def test_the_stand_in_is_even_about_a_picture_and_itself(standin):
 
 def test_the_stand_in_s_gradient_leads_out_of_the_dark(standin):
     clean = draw_picture(1, 180, 240)
-    dark = make_version(clean, Version(Parameters(exposure_stops=Span(-2.0, -2.0))), seed=0)
+    dark = make_variant(clean, Variant(Parameters(exposure_stops=Span(-2.0, -2.0))), seed=0)
     x = rgb_chw_u8(dark)[None].float() / 255
     gain = torch.tensor(1.0, requires_grad=True)
     standin(x, x * gain, torch.tensor([1])).before_clamps[0, 0].backward()

@@ -62,7 +62,7 @@ def test_a_sweep_in_the_wrong_direction_ends_before_it_trains(data_folder, tmp_p
     ]
     place = REPOSITORY / "vqe"
     done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "Set hydra.sweeper.direction=maximize" in done.stderr
     assert not list(tmp_path.rglob("*.ckpt"))
 

@@ -73,6 +73,9 @@ def test_validation_checkpoints_and_the_end_have_the_mean(tiny_config):
     torch.testing.assert_close(weights(last), by_hand[1])
     checkpoint = checkpoints.read_checkpoint(Path(folder) / "last.ckpt")
     assert all(key.startswith("network.") for key in checkpoint["state_dict"])
+    assert checkpoint["ema_updates"] == len(record.steps)
+    raw = [checkpoint["ema_raw_weights"][name] for name, _ in module.network.named_parameters()]
+    torch.testing.assert_close(torch.cat([w.flatten() for w in raw]), record.steps[-1])
     best = checkpoints.read_checkpoint(Path(folder) / "best.ckpt")
     best_weights, _ = checkpoints.load_network(Path(folder) / "best.ckpt")
     torch.testing.assert_close(

@@ -4,15 +4,16 @@ B. Polyak and A. Juditsky, "Acceleration of Stochastic Approximation by Averagin
 Lightning's own WeightAveraging copies and averages the whole module, frozen critics included.
 """
 
-import copy
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import nn
 
 from vqe.training.checkpoints import NETWORK_PREFIX
+
+if TYPE_CHECKING:
+    from timm.utils import ModelEmaV3
 
 RAW_WEIGHTS = "ema_raw_weights"  # key in a checkpoint: what the optimizer continues from
 UPDATES = "ema_updates"
@@ -33,19 +34,23 @@ class EMA(Callback):
         if not 0 <= decay < 1:
             raise ValueError(f"expected decay in [0,1), got {decay} (callbacks.ema)")
         self.decay = decay
-        self._other: nn.Module | None = None  # the mean; while swapped, the raw weights
+        self._mean: ModelEmaV3 | None = None  # while swapped, it has the raw weights
         self._swapped = False
         self._updates = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Start the mean at the network's weights."""
-        if stage == "fit":
-            self._other = copy.deepcopy(pl_module.network).requires_grad_(False)
-            self._swapped, self._updates = False, 0
+        if stage != "fit":
+            return
+        from timm.utils import ModelEmaV3
+
+        mean = ModelEmaV3(pl_module.network, decay=self.decay, exclude_buffers=True)
+        self._mean = mean.requires_grad_(False)
+        self._swapped, self._updates = False, 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Move the mean to where the network is by now."""
-        self._other.to(pl_module.device)
+        self._mean.to(pl_module.device)
 
     @torch.no_grad()
     def on_train_batch_end(
@@ -55,8 +60,8 @@ class EMA(Callback):
         if trainer.global_step <= self._updates:  # gradients are still being gathered
             return
         self._updates = trainer.global_step
-        decay = min(self.decay, (1 + self._updates) / (10 + self._updates))
-        _pairwise(self._other, pl_module.network, lambda mean, new: mean.lerp_(new, 1 - decay))
+        self._mean.decay = min(self.decay, (1 + self._updates) / (10 + self._updates))
+        self._mean.update(pl_module.network)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Give the network the mean."""
@@ -72,15 +77,15 @@ class EMA(Callback):
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Forget what only training needs."""
-        self._other = None
+        self._mean = None
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Save the mean as the network's weights, the raw weights beside them."""
-        if self._other is None:
+        if self._mean is None:
             return
-        mean, raw = self._other.state_dict(), pl_module.network.state_dict()
+        mean, raw = self._mean.module.state_dict(), pl_module.network.state_dict()
         if self._swapped:
             mean, raw = raw, mean
         checkpoint["state_dict"] |= {NETWORK_PREFIX + key: value for key, value in mean.items()}
@@ -90,31 +95,22 @@ class EMA(Callback):
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Go on with both; a checkpoint without a mean starts it at its weights."""
-        if self._other is None:
+        if self._mean is None:
             return
-        self._other.load_state_dict(pl_module.network.state_dict())
-        pl_module.network.load_state_dict(checkpoint.get(RAW_WEIGHTS, self._other.state_dict()))
+        mean = pl_module.network.state_dict()
+        self._mean.module.load_state_dict(mean)
+        pl_module.network.load_state_dict(checkpoint.get(RAW_WEIGHTS, mean))
         self._updates = checkpoint.get(UPDATES, checkpoint["global_step"])
 
     @torch.no_grad()
     def _swap(self, network: nn.Module) -> None:
-        if self._other is None:
+        if self._mean is None:
             return
         self._swapped = not self._swapped
-        _pairwise(self._other, network, _exchange)
-
-
-def _pairwise(
-    other: nn.Module, network: nn.Module, change: Callable[[torch.Tensor, torch.Tensor], Any]
-) -> None:
-    """Call `change` with each pair of parameters; copy the network's buffers to the other."""
-    for a, b in zip(other.parameters(), network.parameters(), strict=True):
-        change(a, b)
-    for a, b in zip(other.buffers(), network.buffers(), strict=True):
-        a.copy_(b)
-
-
-def _exchange(a: torch.Tensor, b: torch.Tensor) -> None:
-    kept = a.clone()
-    a.copy_(b)
-    b.copy_(kept)
+        other = self._mean.module
+        for a, b in zip(other.parameters(), network.parameters(), strict=True):
+            kept = a.clone()
+            a.copy_(b)
+            b.copy_(kept)
+        for a, b in zip(other.buffers(), network.buffers(), strict=True):
+            a.copy_(b)

@@ -90,8 +90,7 @@ class Recurrent(StreamingNetwork):
 
     def fuse(self) -> "Recurrent":
         """Make plain convolutions of the branches, in place; the result stays the same."""
-        fuse_convs(self)
-        return self
+        return fuse_convs(self)
 
     def functional_macs(self, height: int, width: int) -> dict[str, int]:
         """Count what a frame costs beside layers and matrix products."""

@@ -7,11 +7,13 @@ as M. Hu et al. do in "Online Convolutional Re-parameterization", CVPR 2022.
 """
 
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
 SHRINK = 4  # blocks of 4x4 pixels become channels, and back
 
 
@@ -63,12 +65,11 @@ def stack_convs(channels_in: int, channels: int, channels_out: int, layers: int)
     return stack.append(last)
 
 
-def fuse_convs(network: nn.Module) -> None:
-    """Replace every `RepConv` of a network by its plain convolution."""
-    for module in list(network.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, RepConv):
-                setattr(module, name, child.fuse())
+def fuse_convs(network: NetworkT) -> NetworkT:
+    """Replace what a network holds that can `fuse()` by what that returns, in place."""
+    from timm.utils import reparameterize_model
+
+    return reparameterize_model(network, inplace=True)
 
 
 def to_blocks(frames_bchw: Tensor) -> Tensor:

@@ -39,7 +39,8 @@ def enhance(cfg: DictConfig) -> int:
     if is_live(cfg.input) or is_live(cfg.output):
         enhance_live(read_ends(cfg), specs[0].build(), options, cfg.progress)
         return 0
-    jobs = find_jobs(Path(cfg.input), Path(cfg.output), container=cfg.container)
+    paths = Path(cfg.input).absolute(), Path(cfg.output).absolute()
+    jobs = find_jobs(*paths, container=cfg.container)
     progress = Progress(cfg.progress, len(jobs))
     workers = max(cfg.parallel.jobs, len(specs))
     with logging_redirect_tqdm():
@@ -106,10 +107,13 @@ def read_time(text: object) -> Fraction:
 def read_specs(cfg: DictConfig) -> list[EnhancerSpec]:
     """Return how to build the network, once for each device."""
     network = OmegaConf.to_container(cfg.model_vqe, resolve=True) if cfg.model_vqe else None
+    weights = cfg.weights
+    if weights is not None and Path(weights).is_file():
+        weights = str(Path(weights).absolute())  # for processes that work elsewhere
     devices = [cfg.device] if isinstance(cfg.device, str) else list(cfg.device)
     return [
         EnhancerSpec.make(
-            weights=cfg.weights,
+            weights=weights,
             backend=cfg.backend,
             device=device,
             precision=str(cfg.precision),

@@ -1,6 +1,7 @@
 """`input` and `output` -> which files become which: a file, or a mirrored folder."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vqe.layout import VIDEO_SUFFIXES, find_files
@@ -36,7 +37,7 @@ def find_jobs(source: Path, target: Path, *, container: str | None) -> list[Job]
 
     Raises:
         FileNotFoundError: there is no such path, or nothing in the folder.
-        ValueError: two sources would become one file, or container is unknown.
+        ValueError: container is unknown.
     """
     if container is not None and container not in CONTAINERS:
         raise ValueError(f"expected container of {', '.join(CONTAINERS)}, got {container}")
@@ -54,8 +55,7 @@ def find_jobs(source: Path, target: Path, *, container: str | None) -> list[Job]
         kinds = ", ".join(sorted(VIDEOS | PICTURES))
         raise FileNotFoundError(f"expected videos or pictures ({kinds}) in {source}, got none")
     jobs = [Job(n.as_posix(), source / n, target / _rename(n, container)) for n in names]
-    _check_distinct(jobs)
-    return jobs
+    return _name_apart(jobs)
 
 
 def _rename(name: Path, container: str | None) -> Path:
@@ -67,12 +67,12 @@ def _rename(name: Path, container: str | None) -> Path:
     return name if suffix[1:] in CONTAINERS else name.with_suffix(f".{FALLBACK}")
 
 
-def _check_distinct(jobs: list[Job]) -> None:
-    seen: dict[Path, Job] = {}
-    for job in jobs:
-        other = seen.setdefault(job.target, job)
-        if other is not job:
-            raise ValueError(
-                f"expected inputs of distinct names, got {other.name} and {job.name}, which both "
-                f"become {job.target}"
-            )
+def _name_apart(jobs: list[Job]) -> list[Job]:
+    """Keep the old suffix in the names of those that would become one file: a.avi.mkv."""
+    counts = Counter(job.target for job in jobs)
+    return [
+        job
+        if counts[job.target] == 1 or job.target.suffix == job.source.suffix
+        else replace(job, target=job.target.with_name(job.source.name + job.target.suffix))
+        for job in jobs
+    ]

@@ -211,7 +211,7 @@ def finish_video(plan: VideoPlan, work: WorkFolder, resumed: int) -> VideoReport
     )
     work.clear()
     for stream in lost:
-        log.warning("%s: %s cannot hold %s; mkv can", plan.target, plan.container, stream)
+        log.warning("%s: %s cannot hold %s", plan.target, plan.container, stream)
     return VideoReport(sum(len(s.packets) for s in segments), resumed, tuple(lost))
 
 

@@ -4,6 +4,7 @@ import errno
 import logging
 from collections.abc import Iterator
 from fractions import Fraction
+from hashlib import sha256
 from pathlib import Path
 
 import av
@@ -53,7 +54,7 @@ def join_segments(
         options = _container_options(CONTAINERS[container], original.metadata)
         try:
             with open_container(
-                part, "w", format=CONTAINERS[container], container_options=options
+                part.absolute(), "w", format=CONTAINERS[container], container_options=options
             ) as output:
                 _write(segments, settings, others, output)
         except (av.error.FFmpegError, OSError) as error:
@@ -86,6 +87,9 @@ def _write(
     stream.disposition = others.video.disposition
     others.add_to(output)
     output.start_encoding()
+    header = sha256(bytes(stream.codec_context.extradata or b"")).hexdigest()
+    if any(segment.header != header for segment in segments):
+        raise VideoError(segments[0].path, "expected segments of one encoder. Remove their folder")
     for packet in _by_time(iter_packets(segments, Fraction(settings.time_base)), others.packets()):
         if packet.stream is None or packet.stream_index < 0:
             packet.stream = stream

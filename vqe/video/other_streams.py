@@ -26,6 +26,7 @@ MP4_TAGS = frozenset(  # those that mp4 has a name for
         *("episode_sort", "media_type", "hd_video", "gapless_playback", "compilation"),
     }
 )
+MKV = "matroska"
 COVERS = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 
 
@@ -66,7 +67,7 @@ class OtherStreams:
         target.metadata.update({k: v for k, v in tags if k.lower() not in CONTAINER_TAGS})
         target.set_chapters(self._cut_chapters())
         for stream in self.source.streams:
-            if stream.index != self.video.index and not self._is_chapter_text(stream):
+            if stream.index != self.video.index and not self._comes_anew(stream):
                 self._add(stream, target)
 
     def packets(self) -> Iterator[av.Packet]:
@@ -109,11 +110,11 @@ class OtherStreams:
 
     def _add(self, stream: Stream, target: OutputContainer) -> None:
         cover = stream.type == "video" and stream.disposition & Disposition.attached_pic
-        if cover and target.format.name == "matroska":
+        if cover and target.format.name == MKV:
             self._attach_cover(stream, target)
             return
         if not is_held(stream, target.format.name):
-            self.lost.append(describe(stream))
+            self.lost.append(describe(stream) + ("; mkv can" if is_held(stream, MKV) else ""))
             return
         copy = target.add_stream_from_template(stream, opaque=True)
         if stream.type == "attachment":  # all of it is in the header
@@ -132,9 +133,12 @@ class OtherStreams:
             return
         target.add_attachment(stream.metadata.get("filename", name), kind, data)
 
-    def _is_chapter_text(self, stream: Stream) -> bool:
-        """Whether it is mp4's track of chapter names, which comes again with the chapters."""
-        return stream.type == "data" and stream.name == "bin_data" and bool(self.source.chapters())
+    def _comes_anew(self, stream: Stream) -> bool:
+        """Whether it is mp4's track of chapter names or a time code: both come with the tags."""
+        if stream.type != "data":
+            return False
+        named = stream.name == "bin_data" and bool(self.source.chapters())
+        return named or "timecode" in stream.metadata
 
     def _cut_chapters(self) -> list[dict]:
         chapters = []

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -57,11 +58,13 @@ class SegmentWriter:
     def __init__(self, settings: EncoderSettings, folder: Path, target: Path) -> None:
         self._maker = PictureMaker(settings.pix_fmt, ColourTags(*settings.colour))
         self._target = target
+        # a file, as what encoders say of each segment would fill a pipe
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, str(ENCODER), settings.to_json(), str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._words,
             env=os.environ | ZEROED_MEMORY,
         )
 
@@ -91,7 +94,7 @@ class SegmentWriter:
             self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
-        self._process.stderr.close()
+        self._words.close()
 
     def _send(self, *parts: Any) -> None:
         try:
@@ -103,7 +106,9 @@ class SegmentWriter:
     def _fail(self) -> None:
         with suppress(OSError):
             self._process.stdin.close()
-        words = self._process.stderr.read().decode(errors="replace").split("\n")
+        self._process.wait()
+        self._words.seek(0)
+        words = self._words.read().decode(errors="replace").split("\n")
         last = next((line for line in reversed(words) if line.strip()), "the encoder died")
         raise VideoError(self._target, f"cannot be encoded: {last.strip()}")
 

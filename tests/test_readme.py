@@ -20,7 +20,7 @@ from vqe.video import VideoWriter
 # in the order of their steps: later ones need what earlier ones made
 PAGES = (
     *("docs/data.md", "README.md", "docs/training.md", "docs/networks.md", "docs/critics.md"),
-    "docs/benchmarks.md",
+    *("docs/enhance.md", "docs/benchmarks.md"),
 )
 PAGES_ELSEWHERE = ("docs/ratings.md",)  # whose commands tests/subjective/test_docs.py runs
 

@@ -12,7 +12,7 @@ KEYS = ("fps_720p", "cpu_bound_fps", "ffmpeg_fps", "baseline_fps", "rss_growth_m
 def test_a_short_run(tmp_path, monkeypatch):
     monkeypatch.setattr(enhance, "WIDTH", 320)
     monkeypatch.setattr(enhance, "HEIGHT", 180)
-    monkeypatch.setattr(enhance, "EARLY", 6)
+    monkeypatch.setattr(enhance, "EARLY", 3)
     enhance.main(["--quick", "--json", str(tmp_path / "enhance.json")])
     found = json.loads((tmp_path / "enhance.json").read_text())
     assert set(KEYS) <= set(found)

@@ -1,10 +1,22 @@
 """Which device computes, and in what precision: the one place that decides."""
 
+import importlib.util
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
-PRECISIONS = ("auto", "fp32", "bf16")  # of the critics
+PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")  # of the critics
+MISSING = {
+    "bf16": "expected a device that computes bfloat16 itself, got {device} with precision=bf16: "
+    "emulated, it is slower than fp32, hundreds of times on some CPUs. Set precision=fp32, "
+    "or use a GPU since NVIDIA's Ampere or a CPU with AVX512-BF16, AMX or ARM's BF16",
+    "tf32": "expected an NVIDIA GPU since Ampere, got {device} with precision=tf32: other devices "
+    "have no TF32. Set precision=fp32 or auto",
+    "fp16": "expected an NVIDIA GPU since Ampere and Triton, got {device} with precision=fp16: it "
+    "is what kernels for such GPUs compute in. Set precision=fp32 or auto",
+}
 
 
 def choose_device(name: str) -> torch.device:
@@ -29,30 +41,40 @@ def choose_precision(accelerator: str) -> str:
     return "bf16-mixed" if is_bf16_native(torch.device("cuda")) else "16-mixed"
 
 
-def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """Return what a critic's layers compute in: what each name of a precision means.
+def settle_precision(precision: str, device: torch.device, half: str = "bf16") -> str:
+    """Return what a critic computes in: fp32, tf32, bf16 or fp16.
 
     Args:
-        precision: `fp32`; `bf16`; or `auto`, bf16 on a GPU that computes it natively, else fp32:
-            on a CPU it is a matter of choice.
-        device: where the layers are.
+        precision: one of these, or `auto`: what is right and fast on a GPU, fp32 without one; on a
+            CPU bf16 is a matter of choice.
+        device: where the critic is.
+        half: what `auto` means on a GPU that computes it.
 
     Raises:
-        ValueError: there is no such precision, or the device only emulates bf16.
+        ValueError: there is no such precision, or the device does not compute it.
     """
     if precision not in PRECISIONS:
         raise ValueError(
             f"expected precision to be one of {', '.join(PRECISIONS)}, got {precision!r}"
         )
-    native = is_bf16_native(device)
-    if precision == "bf16" and not native:
-        raise ValueError(
-            f"expected a device that computes bfloat16 itself, got {device} with precision=bf16: "
-            "emulated, it is slower than fp32, hundreds of times on some CPUs. Set precision=fp32, "
-            "or use a GPU since NVIDIA's Ampere or a CPU with AVX512-BF16, AMX or ARM's BF16"
-        )
-    chosen = precision == "bf16" or (precision == "auto" and native and device.type != "cpu")
-    return torch.bfloat16 if chosen else torch.float32
+    if precision == "auto":
+        return half if device.type != "cpu" and _computes(half, device) else "fp32"
+    if not _computes(precision, device):
+        raise ValueError(MISSING[precision].format(device=device))
+    return precision
+
+
+def _computes(precision: str, device: torch.device) -> bool:
+    """Whether a device computes in a precision itself."""
+    if precision == "bf16":
+        return is_bf16_native(device)
+    if precision == "tf32":
+        return device.type == "cuda" and not torch.version.hip and _is_ampere(device)
+    return precision == "fp32" or has_triton(device)
+
+
+def _is_ampere(device: torch.device) -> bool:
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def is_bf16_native(device: torch.device) -> bool:
@@ -73,3 +95,45 @@ def _is_cpu_bf16_native() -> bool:
         return False
     arm = platform.machine().lower() in ("aarch64", "arm64")
     return arm or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def has_triton(device: torch.device) -> bool:
+    """Whether Triton's kernels run on a device: an NVIDIA GPU since Ampere, and Triton is there."""
+    if device.type != "cuda" or torch.version.hip or importlib.util.find_spec("triton") is None:
+        return False
+    return _is_ampere(device)
+
+
+@contextmanager
+def float32_products(device: torch.device, tf32: bool) -> Iterator[None]:
+    """Multiply float32 numbers on a GPU as they are, or with TF32's eleven bits, inside of this.
+
+    Left alone, cuDNN's convolutions use TF32 unasked, and Lightning's `matmul_precision` decides
+    on matrix products. What autograd does later, in backward, is outside of this: a gradient is as
+    exact as the surroundings say.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    cudnn, cuda = torch.backends.cudnn, torch.backends.cuda
+    parts = (cudnn.conv, cudnn.rnn, cuda.matmul, torch.backends.mkldnn.matmul)
+    kept = [(part, part.fp32_precision) for part in parts]
+    matmul = torch.get_float32_matmul_precision()
+    # The older settings set the newer ones as well; torch refuses to read two that disagree.
+    cudnn.allow_tf32 = tf32
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32 = kept[0][1] == "tf32"
+        torch.set_float32_matmul_precision(matmul)
+        for part, value in kept:
+            part.fp32_precision = value
+
+
+def count_free_bytes(device: torch.device) -> int | None:
+    """Return how much memory torch can still hand out on an NVIDIA GPU; None if nobody knows."""
+    if device.type != "cuda":
+        return None
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + kept

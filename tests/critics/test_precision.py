@@ -87,7 +87,7 @@ def test_weights_that_were_cast_without_gradients_pass_one_on(native):
 
 
 def test_other_words_are_refused():
-    with pytest.raises(ValueError, match="auto, fp32, bf16, got 'half'"):
+    with pytest.raises(ValueError, match="auto, fp32, tf32, bf16, fp16, got 'half'"):
         Critic("half")
 
 
@@ -187,3 +187,54 @@ def test_compiled_levels_give_the_same():
         expected = critic.features(x)
         critic.compile_levels()
         torch.testing.assert_close(critic.features(x), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["tf32", "fp16"])
+def test_what_gpus_alone_compute_is_an_error_on_a_cpu(precision):
+    with pytest.raises(ValueError, match=f"got cpu with precision={precision}.*Set precision=fp32"):
+        FrozenVQA("untrained", precision=precision)
+
+
+def read_float32_settings():
+    backends = torch.backends
+    parts = backends.cudnn.conv, backends.cudnn.rnn, backends.cuda.matmul, backends.mkldnn.matmul
+    return [part.fp32_precision for part in parts], torch.get_float32_matmul_precision()
+
+
+@pytest.mark.parametrize("around", ["highest", "high"])
+def test_float32_products_are_settled_inside_and_left_as_they_were(around):
+    gpu, first = torch.device("cuda"), torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(around)
+    before = read_float32_settings()
+    for tf32 in (False, True):
+        with device.float32_products(gpu, tf32):
+            assert torch.backends.cudnn.allow_tf32 == tf32
+            assert torch.backends.cuda.matmul.allow_tf32 == tf32
+        assert read_float32_settings() == before
+    with pytest.raises(KeyError), device.float32_products(gpu, tf32=False):
+        raise KeyError
+    assert read_float32_settings() == before
+    with device.float32_products(CPU, tf32=True):
+        assert read_float32_settings() == before
+    torch.set_float32_matmul_precision(first)
+
+
+def test_the_choice_is_logged_and_described(caplog):
+    caplog.set_level("INFO")
+    about = FrozenVQA("untrained").describe()
+    assert (about["precision"], about["device"]) == ("fp32", "cpu")
+    assert "VQA computes in fp32 on cpu" in caplog.text
+
+
+def test_clips_in_one_pass_follow_the_free_memory(monkeypatch):
+    critic = DOVER("mobile", max_clips=None)
+    gigabytes = {"free": 0.1}
+    monkeypatch.setattr(
+        "vqe.critics.dover.count_free_bytes", lambda _: int(gigabytes["free"] * 1e9)
+    )
+    counts = []
+    counts = []
+    for gigabytes["free"] in (0.1, 8, 16, 1000):
+        counts.append(critic._count_clips(torch.device("cuda")))
+    assert counts == [1, 15, 30, 192]
+    assert DOVER("mobile", max_clips=5)._count_clips(torch.device("cuda")) == 5

@@ -33,6 +33,10 @@ class FrozenCritics(nn.Module):
         """Return nothing to save: the weights have a file of their own."""
         return {} if destination is None else destination
 
+    def describe(self) -> dict[str, dict]:
+        """Return, of both critics, what a reader of their scores wants to know."""
+        return {"vqa": self.vqa.describe(), "dover": self.dover.describe()}
+
     def forward(self, x: torch.Tensor, enhanced: torch.Tensor, seeds_b: torch.Tensor) -> Scores:
         """Score enhanced frames against their inputs, each critic in its own precision.
 

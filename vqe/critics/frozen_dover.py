@@ -26,12 +26,15 @@ class FrozenDOVER(FrozenCritic):
         fusion: `challenge` or `paper`: which branch enters the fusion where.
         channel_order: `bgr` or `rgb`: what the RGB means are subtracted from.
         num_clips: technical fragments a frame.
-        max_clips: clips in one pass, which bounds the memory.
+        max_clips: clips in one pass, which bounds the memory; `auto`: as many as fit, on a GPU.
         view: `still` scores frames, as training and test do; `clip` scores real clips.
-        precision: `fp32`, `bf16`, or `auto`: bf16 on a GPU that computes it natively, else fp32;
-            see `vqe.device.choose_dtype`.
-        compiled: whether torch.compile builds the blocks, at the first call; needs a C++ compiler.
+        precision: `fp32`, `tf32` (GPU), `bf16`, or `auto`: bf16 on a GPU that computes it natively,
+            else fp32.
+        compiled: whether torch.compile builds what no kernel of our own computes, at the first
+            call; needs a C++ compiler.
     """
+
+    accuracy = "within 0.01 of fp32's score"
 
     def __init__(
         self,
@@ -41,7 +44,7 @@ class FrozenDOVER(FrozenCritic):
         fusion: str = "challenge",
         channel_order: str = "bgr",
         num_clips: int = 3,
-        max_clips: int = 6,
+        max_clips: int | str = "auto",
         view: str = "still",
         precision: str = "auto",
         compiled: bool = False,
@@ -53,7 +56,11 @@ class FrozenDOVER(FrozenCritic):
                 f"expected model_dover.view to be one of {', '.join(VIEWS)}, got {view!r}"
             )
         self.view = view
-        self.dover = DOVER(variant, max_clips=max_clips)
+        if isinstance(max_clips, str) and max_clips != "auto":
+            raise ValueError(
+                f"expected model_dover.max_clips to be auto or a number, got {max_clips!r}"
+            )
+        self.dover = DOVER(variant, max_clips=None if isinstance(max_clips, str) else max_clips)
         fill_critic(self.dover, weights, "model_dover")
         self.options: dict[str, Any] = {
             "fusion": fusion,
@@ -81,7 +88,6 @@ class FrozenDOVER(FrozenCritic):
             ValueError: frames where the view is of clips, or the other way round.
         """
         self._check_view(frames_u8)
-        self.settle()
         height, width = frames_u8.shape[-2:]
         drawn = [
             draw_offsets(height, width, self.options["num_clips"], torch.Generator().manual_seed(s))
@@ -91,7 +97,8 @@ class FrozenDOVER(FrozenCritic):
         options = dict(self.options)
         fusion = options.pop("fusion")
         score = self.dover.branch_scores if self.view == "still" else self.dover.clip_branch_scores
-        technical, aesthetic = score(frames_u8.flip(-3), offsets=offsets, **options)
+        with self.computing():
+            technical, aesthetic = score(frames_u8.flip(-3), offsets=offsets, **options)
         return technical, aesthetic, fuse(technical, aesthetic, fusion)
 
     @property
@@ -132,6 +139,10 @@ class ConstantDOVER(nn.Module):
     def forward(self, frames_u8_bchw: torch.Tensor, seeds_b: torch.Tensor) -> torch.Tensor:
         """Return the constant for each of B frames, [B,1]."""
         return torch.full((len(frames_u8_bchw), 1), self.score, device=frames_u8_bchw.device)
+
+    def describe(self) -> dict[str, float]:
+        """Return what a reader of the scores wants to know of how they were computed."""
+        return {"constant": self.score}
 
     def branches(
         self, frames_u8: torch.Tensor, seeds_b: torch.Tensor

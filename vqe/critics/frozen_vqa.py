@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from vqe.critics.encoder_gpu import encode, fits_kernels, has_kernels
 from vqe.critics.feature_cache import CacheSpec
 from vqe.critics.precision import FrozenCritic
 from vqe.critics.unetlite import UNetLite
@@ -36,22 +37,28 @@ class FrozenVQA(FrozenCritic):
         weights: checkpoint file; `standin`, the project's own small critic; or `untrained`. A file
             that `train_vqa.py` wrote brings the critic's sizes along.
         enhanced_first: whether the enhanced frame is the VQA's first input instead of its second.
-        precision: see `FrozenDOVER`; full by default, as bf16 moves these scores by up to 0.03.
-        compiled: see `FrozenDOVER`.
+        precision: `fp32`; `tf32` (GPU); `bf16`, which moves scores by up to 0.03; `fp16`: on an
+            NVIDIA GPU, where no gradient is wanted, numbers between layers are rounded to 16 bits;
+            or `auto`: fp16 on such a GPU, else fp32.
+        compiled: whether torch.compile builds the encoder's levels, at the first call; needs a C++
+            compiler.
     """
+
+    accuracy = "within 0.001 of fp32's scores; fp32 where a gradient is wanted"
 
     def __init__(
         self,
         weights: str | None = None,
         *,
         enhanced_first: bool = False,
-        precision: str = "fp32",
+        precision: str = "auto",
         compiled: bool = False,
     ) -> None:
         super().__init__(precision)
         weights = str(STANDIN_FILE) if weights == STANDIN else weights
         sizes, about = (read_own(weights) if weights else None) or ({}, None)
         self.vqa = UNetLite(**sizes)
+        self.gpu_precision = "fp16" if fits_kernels(self.vqa.widths) else "fp32"
         fill_critic(self.vqa, weights, "model_vqa")
         if about is not None:
             log.warning(
@@ -72,8 +79,8 @@ class FrozenVQA(FrozenCritic):
     @torch.no_grad()
     def encode(self, x: torch.Tensor) -> torch.Tensor:
         """Compute the features [B,C] of input frames in challenge range, as `compare` wants."""
-        self.settle()
-        return self.vqa.features(x)
+        with self.computing():
+            return self._features(x)
 
     def forward(
         self, x: torch.Tensor, enhanced: torch.Tensor, d_x: torch.Tensor, d_enhanced: torch.Tensor
@@ -89,11 +96,16 @@ class FrozenVQA(FrozenCritic):
         d_enhanced: torch.Tensor,
     ) -> Scores:
         """Do what `forward` does, given the features of the input frames."""
-        self.settle()
-        pair = (features_x, self.vqa.features(enhanced), d_x, d_enhanced)
-        if self.enhanced_first:
-            pair = (pair[1], pair[0], d_enhanced, d_x)
-        p, a1, a2 = self.vqa.heads(*pair)
+        with self.computing():
+            pair = (features_x, self._features(enhanced), d_x, d_enhanced)
+            if self.enhanced_first:
+                pair = (pair[1], pair[0], d_enhanced, d_x)
+            p, a1, a2 = self.vqa.heads(*pair)
         a = a1 if self.enhanced_first else a2
         clamped = torch.cat([p.clamp(0, 1), a.clamp(-1, 1)], dim=1)
         return Scores(clamped=clamped, before_clamps=torch.cat([p, a], dim=1))
+
+    def _features(self, x: torch.Tensor) -> torch.Tensor:
+        if self.computes_in == "fp16" and has_kernels(x, self.vqa.widths):
+            return encode(self.vqa._encoder, x)
+        return self.vqa.features(x)

@@ -24,6 +24,7 @@ from vqe.critics.dover.fusion import check_fusion, fuse
 from vqe.critics.dover.side_by_side import run_side_by_side
 from vqe.critics.dover.swin import MLP, SwinTransformer3D
 from vqe.critics.dover.views import Offsets, cut_fragments, draw_offsets, normalise, shrink
+from vqe.device import count_free_bytes
 
 Score = Callable[[Tensor], Tensor]
 STILL_LENGTH = 32  # a still frame stands for a clip of as many equal frames
@@ -34,6 +35,9 @@ CONVNEXT_V2_FEMTO: dict[str, Any] = {
     "depths": (2, 2, 6, 2),
     "response_norm": True,
 }
+BYTES_A_VALUE = 65_000_000  # of a clip, for each byte of a weight: measured on a GPU, rounded up
+MOST_CLIPS = 192  # more of them in one pass gain nothing
+CLIPS_UNMEASURED = 6  # where nobody knows how much memory is free
 # The classifier that the backbones were pre-trained with.
 MOBILE_UNUSED_KEYS = tuple(
     f"{branch}_backbone.head.{kind}"
@@ -66,15 +70,16 @@ class DOVER(nn.Module):
 
     Args:
         variant: `dover`, or `mobile` for DOVER-Mobile.
-        max_clips: clips or stills in one pass, which bounds the memory; one is fastest on a CPU.
+        max_clips: clips or stills in one pass, which bounds the memory; None: as many as fit into
+            half the GPU's free memory. On a CPU stills go one by one, which is fastest.
 
     Raises:
         ValueError: no such variant, or `max_clips` below 1.
     """
 
-    def __init__(self, variant: str = "dover", max_clips: int = 4):
+    def __init__(self, variant: str = "dover", max_clips: int | None = 4):
         super().__init__()
-        if max_clips < 1:
+        if max_clips is not None and max_clips < 1:
             raise ValueError(f"expected max_clips of at least 1, got {max_clips}")
         self.max_clips = max_clips
         if variant == "dover":
@@ -222,7 +227,8 @@ class DOVER(nn.Module):
 
     def _score_clips(self, branch: Callable[[Tensor], Tensor], views: Tensor) -> Tensor:
         """Return the branch means [N] of uint8 views [N,32,3,224,224]."""
-        return torch.cat([branch(normalise_clips(part)) for part in views.split(self.max_clips)])
+        at_once = self._count_clips(views.device)
+        return torch.cat([branch(normalise_clips(part)) for part in views.split(at_once)])
 
     def _technical_still(self, views: Tensor) -> Tensor:
         """Return the branch means [N] of uint8 views [N,3,224,224] of stills."""
@@ -234,8 +240,16 @@ class DOVER(nn.Module):
 
     def _list_jobs(self, score: Score, clips: Tensor) -> list[Callable[[], Tensor]]:
         # One clip fits a processor's cache, and its memory is used again without page faults.
-        at_once = 1 if clips.device.type == "cpu" else self.max_clips
+        at_once = 1 if clips.device.type == "cpu" else self._count_clips(clips.device)
         return [partial(score, part) for part in clips.split(at_once)]
+
+    def _count_clips(self, device: torch.device) -> int:
+        """Return how many clips to compute in one pass."""
+        free = count_free_bytes(device)
+        if self.max_clips is not None or free is None:
+            return self.max_clips or CLIPS_UNMEASURED
+        bytes_each = BYTES_A_VALUE * next(self.technical_backbone.parameters()).element_size()
+        return min(max(1, free // 2 // bytes_each), MOST_CLIPS)
 
     def _run(self, jobs: list[Callable[[], Tensor]]) -> Tensor:
         on_cpu = self.technical_head.fc_hid.weight.device.type == "cpu"

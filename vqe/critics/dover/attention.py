@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqe.critics.dover.box_table import lay_out
 from vqe.critics.dover.windows import (
     WINDOW,
     Boxes,
@@ -24,6 +25,7 @@ from vqe.critics.dover.windows import (
 HEAD_CHANNELS = 32
 KEPT_GRIDS = 2  # whose biases a block keeps: up to 120 MB each in float32
 MAKING_BIASES = threading.Lock()
+Arrange = Callable[[list[Tensor]], list[Tensor] | Tensor]
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class WindowAttention(nn.Module):
         self.register_buffer("relative_position_index", relative_index)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
-        self._biases: dict[tuple, tuple[list, list[Tensor]]] = {}
+        self._biases: dict[tuple, tuple[list, list[Tensor] | Tensor]] = {}
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
         self._biases.clear()  # the weights are about to move or to change their type
@@ -90,19 +92,27 @@ class WindowAttention(nn.Module):
 
     def biases(self, grid: WindowGrid, still: bool = False) -> list[Tensor]:
         """Return the biases of a grid's boxes (see `_make_bias`), kept until a weight changes."""
+        return self._keep(grid, still, list)
+
+    def _keep(self, grid: WindowGrid, still: bool, arrange: Arrange) -> list[Tensor] | Tensor:
         tables = (self.relative_position_bias_table, self.fragment_position_bias_table)
         stamp = [
             (t.data_ptr(), 0 if t.is_inference() else t._version) for t in tables if t is not None
         ]
         with MAKING_BIASES:  # clips run side by side
-            kept_stamp, biases = self._biases.get((grid, still), (None, None))
+            kept_stamp, biases = self._biases.get((grid, still, arrange), (None, None))
             if stamp != kept_stamp:
                 with torch.inference_mode(False), torch.no_grad():
-                    biases = [self._make_bias(grid, boxes, still) for boxes in cut_boxes(grid)]
+                    made = (self._make_bias(grid, boxes, still) for boxes in cut_boxes(grid))
+                    biases = arrange(list(made))
                 while len(self._biases) >= KEPT_GRIDS:
                     self._biases.pop(next(iter(self._biases)))
-                self._biases[grid, still] = stamp, biases
+                self._biases[grid, still, arrange] = stamp, biases
         return biases
+
+    def flat_bias(self, grid: WindowGrid, still: bool = False) -> Tensor:
+        """Return the same as the GPU's kernel reads it, see `vqe.critics.dover.box_table`."""
+        return self._keep(grid, still, lay_out)
 
     def _make_bias(self, grid: WindowGrid, boxes: Boxes, still: bool) -> Tensor:
         """Make the gated bias: [spatial,heads,queries,slots].
@@ -139,6 +149,11 @@ class WindowAttention(nn.Module):
         if queries > slots:
             q = q.repeat(1, 1, 1, 1, queries // slots, 1)
         out = out.unflatten(-1, (self.heads, -1)).transpose(-2, -3)
+        if qkv.device.type != "cpu":  # calls cost more than copies: box and head become one axis
+            parts = (part.transpose(1, 2).flatten(2, 3).flatten(0, 1) for part in (q, k, v))
+            done = F.scaled_dot_product_attention(*parts, bias.flatten(0, 1)[None])
+            out.transpose(1, 2).copy_(done.view(out.transpose(1, 2).shape))
+            return
         # One call takes one bias a box: run along the shorter of the two axes.
         if spatial <= qkv.shape[0] * qkv.shape[2]:
             for i in range(spatial):

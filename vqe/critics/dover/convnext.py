@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqe.critics.dover.convnext_gpu import has_kernels, run_stages
 from vqe.critics.dover.patches import PATCH, embed_patches, linear_gelu, merge_patches
 from vqe.critics.precision import LayerNorm
 
@@ -74,7 +75,8 @@ def repeat_middle(x: Tensor, length: int) -> Tensor:
     middle = x.shape[1] // 2
     repeats = [1] * x.shape[1]
     repeats[middle] += length - x.shape[1]
-    return x.repeat_interleave(torch.tensor(repeats, device=x.device), dim=1)
+    repeats = torch.tensor(repeats, device=x.device)
+    return x.repeat_interleave(repeats, dim=1, output_size=length)
 
 
 def convolve_depthwise(x: Tensor, conv: nn.Conv3d) -> Tensor:
@@ -130,6 +132,8 @@ class ConvNeXt3D(nn.Module):
             still_length: where T = 1, the number of equal frames that one stands for.
         """
         length = (still_length or clips.shape[2]) // PATCH[0]
+        if has_kernels(clips, self):
+            return run_stages(self, clips, length)
         for (first, second), blocks in zip(self.downsample_layers, self.stages, strict=True):
             if isinstance(first, nn.Conv3d):
                 x = second(embed_patches(clips, first).to(second.weight.dtype))

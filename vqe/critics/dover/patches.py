@@ -39,3 +39,10 @@ def linear_gelu(x: Tensor, linear: nn.Linear) -> Tensor:
     """Apply a linear layer and GELU, in the layer's memory unless a gradient is wanted."""
     hidden = linear(x)
     return F.gelu(hidden) if torch.is_grad_enabled() else torch.ops.aten.gelu_(hidden)
+
+
+def linear_gelu_fused(x: Tensor, linear: nn.Linear) -> Tensor:
+    """Do the same in one kernel of a GPU, by GELU's tanh formula, which is off by 5e-4 at most."""
+    rows = x.flatten(0, -2)
+    hidden = torch._addmm_activation(linear.bias, rows, linear.weight.t(), use_gelu=True)
+    return hidden.view(*x.shape[:-1], -1)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vqe.critics.dover.attention import Piece, WindowAttention, cut_pieces
 from vqe.critics.dover.patches import PATCH, embed_patches, linear_gelu
+from vqe.critics.dover.swin_gpu import has_kernels, run_stages
 from vqe.critics.dover.windows import (
     WindowGrid,
     cut_boxes,
@@ -197,6 +198,9 @@ class SwinTransformer3D(nn.Module):
         norm = self.patch_embed["norm"]
         x = norm(embed_patches(clips, self.patch_embed["proj"]).to(norm.weight.dtype))
         depth = -(-(still_length or clips.shape[2]) // PATCH[0])
+        weights = self.layers[0].blocks[0].attn.qkv.weight.dtype
+        if has_kernels(x, weights, (depth, *x.shape[2:4]), len(self.layers)):
+            return run_stages(self.layers, self.norm, x, depth)
         for stage in self.layers:
             x = stage(x, depth)
         return self.norm(x)

@@ -4,6 +4,8 @@ The technical view keeps pixels as they are: a 7 x 7 grid of 32 x 32 patches, on
 the frame. The aesthetic view is the whole frame, made small.
 """
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -59,16 +61,18 @@ def cut_fragments(frames: Tensor, offsets: Offsets) -> Tensor:
     starts_y, starts_x = (
         (torch.arange(GRID) * (extent // GRID)).clamp(max=extent - PATCH) for extent in size
     )
-    within = torch.arange(PATCH)
-    # Axes: frame, clip, cell row, row in the patch, cell column, column in the patch.
-    y = (rows + starts_y[:, None])[:, :, :, None, :, None] + within[:, None, None]
-    x = (columns + starts_x)[:, :, :, None, :, None] + within
-    if y.min() < 0 or x.min() < 0 or y.max() >= height or x.max() >= width:
+    top, left = rows + starts_y[:, None], columns + starts_x
+    last_y, last_x = (int(start.max()) + PATCH - 1 for start in (top, left))
+    if top.min() < 0 or left.min() < 0 or last_y >= height or last_x >= width:
         raise ValueError(
             f"expected offsets that stay inside a frame of {height}x{width}, got rows up to "
-            f"{int(y.max())} and columns up to {int(x.max())}. Draw them with draw_offsets"
+            f"{last_y} and columns up to {last_x}. Draw them with draw_offsets"
         )
-    index = (y * width + x).flatten(1).to(frames.device)[:, None].expand(batch, channels, -1)
+    # Axes: frame, clip, cell row, row in the patch, cell column, column in the patch.
+    top, left = (start.to(frames.device)[:, :, :, None, :, None] for start in (top, left))
+    within = torch.arange(PATCH, device=frames.device)
+    y, x = top + within[:, None, None], left + within
+    index = (y * width + x).flatten(1)[:, None].expand(batch, channels, -1)
     patches = frames.flatten(2).gather(2, index)
     return patches.view(batch, channels, -1, SIZE, SIZE).transpose(1, 2)
 
@@ -91,12 +95,18 @@ def resize(frames: Tensor, size: tuple[int, int]) -> Tensor:
     return blended.float().round().to(torch.uint8)
 
 
+@lru_cache(maxsize=64)
 def _neighbours(old: int, new: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Return, for each new position, the old ones before and after it and the latter's weight."""
-    scale = torch.tensor(float(old), device=device) / new
-    position = (scale * (torch.arange(new, device=device) + 0.5) - 0.5).clamp(min=0)
-    before = position.long().clamp(max=old - 1)
-    return before, (before + 1).clamp(max=old - 1), position - before
+    """Return, for each new position, the old ones before and after it and the latter's weight.
+
+    Found on the CPU: a GPU divides by a number as it multiplies by its inverse.
+    """
+    with torch.inference_mode(False):  # they outlive the mode they were made in
+        scale = torch.tensor(float(old)) / new
+        position = (scale * (torch.arange(new) + 0.5) - 0.5).clamp(min=0)
+        before = position.long().clamp(max=old - 1)
+        found = before, (before + 1).clamp(max=old - 1), position - before
+        return tuple(part.to(device) for part in found)
 
 
 def shrink(frames: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Per-frame test numbers of all ranks -> the challenge's two CSVs, a row a video."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ import pandas as pd
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
+from vqe.critics.frozen_critics import FrozenCritics
 from vqe.data import VQEDataModule
 from vqe.data.index import check_unique_ids
-from vqe.files import write_csv
+from vqe.files import complete_or_absent, write_csv
 from vqe.schema import (
     SCORE_OF_COLUMN,
     SUPERVISED_COLUMNS,
@@ -32,6 +34,9 @@ class WriteMetrics(FrameCallback):
 
     Every rank's numbers are gathered first and rank 0 writes once, through a temporary name. The
     means over videos are logged as `test/rmse`, `test/p`, `test/a1` ..., `test/score`.
+
+    The critics' precision, device and weights stand in `critics.json` beside the folder, which
+    holds the CSVs alone.
 
     Args:
         folder: where the CSVs go.
@@ -71,11 +76,19 @@ class WriteMetrics(FrameCallback):
             videos = _average_videos(batches, columns)
             if trainer.is_global_zero:
                 write_csv(videos, self.folder / file, float_format="%.9g")
+                if name == "scores":
+                    _write_critics(pl_module.critics, self.folder.with_name("critics.json"))
             means |= videos.drop(columns="video_i").mean().to_dict()
         named = {SCORE_OF_COLUMN.get(column, column): value for column, value in means.items()}
         if len(means) == len(SCORE_OF_COLUMN) + 1 and named["rmse"] > 0:
             named["score"] = leaderboard_score(named, named["rmse"])
         pl_module.log_dict({f"test/{n}": v for n, v in named.items()}, sync_dist=True)
+
+
+def _write_critics(critics: FrozenCritics, path: Path) -> None:
+    """Write what the scores were made with."""
+    with complete_or_absent(path) as part:
+        part.write_text(json.dumps(critics.describe(), indent=2) + "\n", encoding="utf-8")
 
 
 def _gather(kept: list[Batch]) -> list[Batch]:

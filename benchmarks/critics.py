@@ -10,6 +10,7 @@ it: `left_out` in the JSON file says so. `--quick` measures DOVER-Mobile and one
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -25,14 +26,15 @@ from vqe.critics.precision import cast_backbones
 from vqe.device import is_bf16_native
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from critics_on_gpu import measure_dover_calls, measure_vqa_pairs
 from golden_weights import golden_state, image
+from steepest import NAMES, SIZES, centre
 from training_step import measure_step
 
-SIZES = {"640x368": (368, 640), "1280x720": (720, 1280)}
-CENTRE = {"technical": -0.08285, "aesthetic": 0.1107}  # raw means that the challenge fuses to 0.5
 CHALLENGE_FRAMES = 3000 * 300
 TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 NO_BF16 = "bf16: this device only emulates it"
+Measure = Callable[[torch.device, bool, bool], dict]
 
 
 def main() -> None:
@@ -47,8 +49,7 @@ def main() -> None:
     figures = {"machine": describe_machine(device), "left_out": list_left_out(device, args.quick)}
     for reason in figures["left_out"]:
         print(f"left out: {reason}", flush=True)
-    whole = (measure_dover,) if not args.quick else ()
-    for measure in (measure_peak, *whole, measure_mobile, measure_vqa, measure_step):
+    for measure in list_measures(device, args.quick):
         found = measure(device, args.quick, args.compiled)
         for name, value in found.items():
             text = f"{value:.5g}" if isinstance(value, float) else value
@@ -63,6 +64,14 @@ def list_left_out(device: torch.device, quick: bool) -> list[str]:
     """Say what is not measured, and why."""
     left_out = [] if is_bf16_native(device) else [NO_BF16]
     return left_out + (["DOVER and frames of 1280x720: --quick"] if quick else [])
+
+
+def list_measures(device: torch.device, quick: bool) -> tuple[Measure, ...]:
+    """Return what is measured on a device, in order."""
+    if device.type != "cpu":
+        return measure_peak, measure_dover_calls, measure_vqa_pairs, measure_step
+    whole = () if quick else (measure_dover,)
+    return measure_peak, *whole, measure_mobile, measure_vqa, measure_step
 
 
 def list_types(device: torch.device) -> dict[str, torch.dtype]:
@@ -90,8 +99,8 @@ def measure_dover(
     frames = torch.from_numpy(image(*SIZES["640x368"], 3, 1 if quick else 2)).to(device)
     generator = torch.Generator().manual_seed(0)
     offsets = draw_offsets(*frames.shape[2:], 1 if quick else 3, generator)
-    name = {"dover": "dover", "mobile": "dover_mobile"}[variant]
-    fp32, state = centre(variant, golden_state(name), frames[0], offsets)
+    name = NAMES[variant]
+    fp32, state = centre(variant, frames[0], offsets)
     plain = PlainDOVER({key: value.to(device) for key, value in fp32.state_dict().items()})
     types = list_types(device)
     score = {}
@@ -120,17 +129,6 @@ def measure_dover(
             f"{name}_{kind}_challenge_hours": seconds[kind] * CHALLENGE_FRAMES / 3600,
         }
     return figures
-
-
-def centre(variant: str, state: dict, frame: torch.Tensor, offsets) -> tuple[DOVER, dict]:
-    """Shift the heads' biases so that the frame's fused score is 0.5; return the state as well."""
-    critic = load_weights(DOVER(variant), state)
-    means = critic.branch_scores(frame[None].cpu(), offsets)
-    state = dict(state)
-    for (branch, target), mean in zip(CENTRE.items(), means, strict=True):
-        key = f"{branch}_head.fc_last.bias"
-        state[key] = state[key] + target - mean
-    return load_weights(critic, state), state
 
 
 def count_gflop(critic: DOVER, frame: torch.Tensor, offsets) -> float:

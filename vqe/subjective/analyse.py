@@ -227,7 +227,8 @@ def _join_methods(ranking: Ranking, pairs: pd.DataFrame) -> pd.DataFrame:
     against = pairs[pairs["a"] == REFERENCE].rename(columns={"b": "method"})
     against = against.rename(columns={"low": "cmos_low", "high": "cmos_high"})
     columns = ["method", "votes", "cmos", "sd", "t_low", "t_high", "cmos_low", "cmos_high"]
-    return ranking.table.merge(against[columns], on="method", how="left")
+    joined = ranking.table.merge(against[columns], on="method", how="left")
+    return joined.astype({"votes": "Int64"})  # the input has none
 
 
 def _list_raters(cleaned: pd.DataFrame, used: pd.DataFrame) -> pd.DataFrame:
@@ -254,4 +255,5 @@ def _plain(value: object) -> object:
         return [_plain(v) for v in value]
     if isinstance(value, np.generic):
         value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    is_blank = value is pd.NA or (isinstance(value, float) and not np.isfinite(value))
+    return None if is_blank else value

@@ -30,6 +30,7 @@ def rate_pairs(
     names = [codes.name_pair(p) for p in range(len(codes.pairs))]
     table = pd.DataFrame(names, columns=["a", "b"])
     table[MEASURES[:5]] = describe(score, codes.pair, len(names))
+    table["votes"] = table["votes"].astype(int)
     spread = spread_pairs(codes, score, replicates=replicates, seed=seed)
     half = spread.half_width
     table["low"], table["high"] = table["cmos"] - half, table["cmos"] + half
@@ -57,6 +58,7 @@ def rate_videos(codes: Codes, votes: np.ndarray, *, replicates: int, seed: int) 
         }
     )
     table[MEASURES[:5]] = describe(score, group, len(keys))
+    table["votes"] = table["votes"].astype(int)
     rater = np.unique(rater, return_inverse=True)[1]
     half = np.full(len(keys), np.nan)
     for start in range(0, len(keys), 500):  # columns at a time: all do not fit into memory

@@ -4,9 +4,10 @@ python enhance.py input=<videos> output=<folder> weights=<run>/checkpoints/best.
 """
 
 from vqe.cli import entry
+from vqe.inputs import check_enhancing
 
 
-@entry("enhance")
+@entry("enhance", check=check_enhancing)
 def main(cfg) -> None:
     """Enhance as configured; fail if a file could not be enhanced."""
     from vqe.inference.enhance import enhance

@@ -16,6 +16,9 @@ SOURCES = {
 UNTRAINED = "untrained"  # in place of a file: seeded random weights
 STANDIN = "standin"  # in place of a file: the project's own small VQA
 
+SHIPPED = Path(__file__).with_name("models") / "weights"  # networks, <name>.safetensors
+LIVE = ("-", "camera")  # in place of a file: standard input or output, a webcam or a virtual one
+
 RATED_PAIRS = "rated_pairs.csv"  # in the folder of a study that ratings.py analysed
 
 
@@ -61,6 +64,35 @@ def check_critic_training(cfg: Any) -> None:
 def check_synthesis(cfg: Any) -> None:
     """Do the same for `synthesize.py`: the clean footage."""
     require_footage(Path(cfg.source), "source")
+
+
+def check_enhancing(cfg: Any) -> None:
+    """Do the same for `enhance.py`: the input and the network's weights."""
+    if str(cfg.input) not in LIVE and not Path(cfg.input).exists():
+        raise FileNotFoundError(f"expected input to be a file or a folder, got {cfg.input}")
+    if cfg.weights is not None:
+        find_network(cfg.weights)
+    elif cfg.model_vqe is None:
+        raise ValueError(
+            "expected weights=<checkpoint | network.onnx | name>, got null. "
+            "model_vqe=identity needs none"
+        )
+
+
+def find_network(weights: str | Path) -> Path:
+    """Return the file of a network: a path, or the name of a shipped one.
+
+    Raises:
+        FileNotFoundError: there is neither.
+    """
+    for path in (Path(weights), SHIPPED / f"{weights}.safetensors"):
+        if path.is_file():
+            return path
+    names = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+    raise FileNotFoundError(
+        "expected weights to be a checkpoint of train_vqe.py, a network.onnx or the name of a "
+        f"shipped network ({', '.join(names) if names else 'none yet'}), got {weights}"
+    )
 
 
 def require_csv(path: Path) -> None:

@@ -16,6 +16,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 from rich_clips import describe_file, make_video, read_frames, read_tags
+from test_start import RUN
 
 from vqe.cli import CONF_DIR, REPOSITORY
 from vqe.inference import Enhancer
@@ -115,6 +116,26 @@ def test_the_command_its_exit_status_and_its_json(folder, tmp_path):
     assert status == 0 and "frame" in stderr
     # nothing was left behind
     assert {p.name for p in tmp_path.iterdir()} == {"in", "out"}
+
+
+def test_mistakes_are_told_before_anything_slow_is_imported(tmp_path):
+    cases = {
+        ("--help",): (0, "powered by Hydra"),
+        ("tpyo=1",): (2, "tpyo"),
+        ("input=x",): (2, "output"),
+        ("input=nowhere", "output=x", "weights=y"): (2, "a file or a folder, got nowhere"),
+        ("input=.", "output=x"): (2, "expected weights="),
+        ("input=-", "output=x", "weights=nanoo"): (2, "got nanoo"),
+    }
+    process = [sys.executable, "-c", RUN, "enhance", json.dumps(list(cases))]
+    done = subprocess.run(process, cwd=tmp_path, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    for (words, (wanted, expected)), (status, said, imported) in zip(
+        cases.items(), found, strict=True
+    ):
+        assert expected in said, words
+        assert (status, imported) == (wanted, []), words
+        assert "Traceback" not in said, words
 
 
 def test_start_and_end_are_times():

@@ -8,8 +8,8 @@ import torch
 from clips import draw_frame
 from safetensors.torch import save_file
 
+from vqe import inputs
 from vqe.inference import Enhancer
-from vqe.inference import weights as weights_file
 from vqe.training.checkpoints import NETWORK_CONFIG
 
 IDENTITY = {"_target_": "vqe.models.Identity"}
@@ -88,7 +88,7 @@ def test_half_precision_is_near(nano_checkpoint):
 
 
 def test_a_shipped_network_is_found_by_its_name(small_nano, tmp_path, monkeypatch, nano_checkpoint):
-    monkeypatch.setattr(weights_file, "SHIPPED", tmp_path)
+    monkeypatch.setattr(inputs, "SHIPPED", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"\(none yet\), got nano"):
         Enhancer("nano")
     config = {"_target_": "vqe.models.Nano", "grid_size": 8, "low_res": 32, "width": 4}

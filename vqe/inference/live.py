@@ -21,6 +21,7 @@ from vqe.inference.overlap import in_background
 from vqe.inference.progress import Progress
 from vqe.inference.video_file import VideoOptions, check_hdr, single_threads
 from vqe.inference.virtual_camera import OtherCamera, check_device
+from vqe.inputs import LIVE
 from vqe.video.encoders import CONTAINERS, choose_encoder
 from vqe.video.live import (
     Item,
@@ -35,7 +36,7 @@ from vqe.video.source import open_video
 from vqe.video.timed import TimedFrame
 
 log = logging.getLogger(__name__)
-PIPE, CAMERA = "-", "camera"
+PIPE, CAMERA = LIVE
 V4L2 = "v4l2"
 
 
@@ -62,7 +63,7 @@ class Ends:
 
 def is_live(name: str) -> bool:
     """Whether a name stands for something else than a file."""
-    return name in (PIPE, CAMERA)
+    return name in LIVE
 
 
 def enhance_live(ends: Ends, enhancer: Enhancer, options: VideoOptions, progress: str) -> int:

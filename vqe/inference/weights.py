@@ -12,12 +12,11 @@ from hydra.utils import instantiate
 from safetensors.torch import load_file
 from torch import nn
 
-import vqe.models
 from vqe.export.onnx import export_onnx
 from vqe.files import complete_or_absent
+from vqe.inputs import find_network
 from vqe.training.checkpoints import NETWORK_CONFIG, build_known, load_network
 
-SHIPPED = Path(vqe.models.__file__).with_name("weights")  # <name>.safetensors
 CACHE = "vqe/onnx"  # below the user's folder for caches
 
 
@@ -56,9 +55,7 @@ def find_weights(weights: str | Path | None, network_config: dict[str, Any] | No
     """
     if weights is None:
         return _build_without(network_config)
-    path = Path(weights)
-    if not path.is_file():
-        path = _find_shipped(str(weights))
+    path = find_network(weights)
     digest = hash_file(path)
     if path.suffix == ".onnx":
         return Weights(str(weights), digest, None, path)
@@ -93,18 +90,6 @@ def _build_without(network_config: dict[str, Any] | None) -> Weights:
     name = json.dumps(network_config, sort_keys=True)
     return Weights(
         type(network).__name__.lower(), hashlib.sha256(name.encode()).hexdigest(), network, None
-    )
-
-
-def _find_shipped(name: str) -> Path:
-    path = SHIPPED / f"{name}.safetensors"
-    if path.is_file():
-        return path
-    names = sorted(p.stem for p in SHIPPED.glob("*.safetensors"))
-    there = ", ".join(names) if names else "none yet"
-    raise FileNotFoundError(
-        f"expected weights to be a checkpoint of train_vqe.py, a network.onnx or the name of a "
-        f"shipped network ({there}), got {name}"
     )
 
 

@@ -41,15 +41,20 @@ class WorkFolder:
             ValueError: another process makes this target.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / LOCK)
         try:
-            held = FileLock(self.path / LOCK).acquire(timeout=0)
+            lock.acquire(timeout=0)
         except Timeout as error:
             raise ValueError(
                 f"expected one process to make {self.target}, got a second one. Wait for its end"
             ) from error
-        with held:
+        except NotImplementedError:  # some network file systems
+            log.warning("%s: the file system has no locks. Start one process a file", self.path)
+        try:
             self._begin(identity)
             yield
+        finally:
+            lock.release()
 
     def _begin(self, identity: dict[str, Any]) -> None:
         identity = json.loads(json.dumps(identity))  # as it is read again

@@ -8,7 +8,8 @@ from vqe.downloading.connection import RetryPolicy
 from vqe.locks import LOCK_FILE
 
 POLICY = RetryPolicy(retries=2, backoff_seconds=0.01, timeout_seconds=0.5)
-BODY = random.Random(1).randbytes(3_000_000)
+ZIP = b"PK\x03\x04"  # how weight files start
+BODY = ZIP + random.Random(1).randbytes(3_000_000 - len(ZIP))
 
 FILES = {"train_supervised_synthetic": 4, "train_supervised_real": 2, "train_unsupervised": 3}
 TRAIN = {

@@ -50,7 +50,7 @@ class FileServer(ThreadingHTTPServer):
         self.files = {}  # name: bytes
         self.versions = {}  # name: ETag, where it is not the usual one; None: no ETag
         self.faults = {}  # name: statuses or the above, one for each GET to come
-        self.redirects = {}  # name: name
+        self.redirects = {}  # name: name, or a whole URL
         self.ranges = True
         self.if_range = True  # False: ranges of whatever version there is
         self.seen = []  # (method, name, Range)
@@ -80,7 +80,8 @@ class Handler(BaseHTTPRequestHandler):
         fault = faults.pop(0) if faults else None
         if name in server.redirects:
             self.send_response(302)
-            self.send_header("Location", f"{server.url}/{server.redirects[name]}")
+            place = server.redirects[name]
+            self.send_header("Location", place if ":" in place else f"{server.url}/{place}")
             self.end_headers()
             return
         if isinstance(fault, int) or name not in server.files:

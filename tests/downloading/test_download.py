@@ -1,5 +1,6 @@
 """The whole download: everything lands in the data folder, once, and what failed is named."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ import time
 
 import pytest
 from conftest import compose_config, run_command
-from download_data import BODY, FILES, GOOD, POLICY, TRAIN, TRAIN_BYTES, list_names
+from download_data import BODY, FILES, GOOD, POLICY, TRAIN, TRAIN_BYTES, ZIP, list_names
 from file_server import Cut, Stall, pack, run_server
 from omegaconf import OmegaConf
 
@@ -36,9 +37,9 @@ def site():
         server.files = {
             "train.tar.gz": GOOD,
             "test.tar.gz": pack(TEST),
-            "VQA.ckpt": b"v" * 50,
-            "DOVER.pth": b"d" * 60,
-            "v0.5.0/DOVER-Mobile.pth": b"e" * 70,
+            "VQA.ckpt": ZIP + b"v" * 46,
+            "DOVER.pth": ZIP + b"d" * 56,
+            "v0.5.0/DOVER-Mobile.pth": ZIP + b"e" * 66,
         }
         yield server
 
@@ -52,7 +53,7 @@ def make_overrides(site):
     ]
 
 
-USED = ("parts", "archives", "weights", "keep_archives")
+USED = ("parts", "archives", "weights", "digests", "keep_archives")
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_everything_lands_in_the_data_folder(run, site, tmp_path):
     data = tmp_path / "data"
     assert sorted(path.name for path in made) == sorted(["train", "test", *WEIGHTS])
     assert list_names(data) == sorted(["train", "test", *WEIGHTS, *SIDECARS])
-    assert (data / "DOVER-Mobile.pth").read_bytes() == b"e" * 70
+    assert (data / "DOVER-Mobile.pth").read_bytes() == ZIP + b"e" * 66
     marker = json.loads((data / "train/download.json").read_text())
     assert marker["files"] == FILES
     assert marker["unpacked_bytes"] == TRAIN_BYTES
@@ -133,23 +134,23 @@ def test_shrunk_file_is_noticed_by_the_marker_where_the_config_has_no_size(run, 
 
 def test_weights_from_elsewhere_are_held_against_the_server(run, site, tmp_path):
     (tmp_path / "data").mkdir()
-    (tmp_path / "data/VQA.ckpt").write_bytes(b"V" * 50)
-    (tmp_path / "data/DOVER.pth").write_bytes(b"d" * 59)
+    (tmp_path / "data/VQA.ckpt").write_bytes(ZIP + b"V" * 46)
+    (tmp_path / "data/DOVER.pth").write_bytes(ZIP + b"d" * 55)
     with pytest.raises(DownloadError, match=r"1 of 3(.|\n)*expected 60 bytes.*got 59.*Move"):
         run(parts="weights")
-    assert (tmp_path / "data/VQA.ckpt").read_bytes() == b"V" * 50
-    assert (tmp_path / "data/DOVER.pth").read_bytes() == b"d" * 59
+    assert (tmp_path / "data/VQA.ckpt").read_bytes() == ZIP + b"V" * 46
+    assert (tmp_path / "data/DOVER.pth").read_bytes() == ZIP + b"d" * 55
     assert [r[1] for r in site.gets()] == ["v0.5.0/DOVER-Mobile.pth"]
 
 
 def test_part_of_an_old_version_goes_when_a_file_from_elsewhere_is_taken_over(run, site, tmp_path):
     (tmp_path / "data").mkdir()
-    (tmp_path / "data/VQA.ckpt").write_bytes(b"v" * 50)
+    (tmp_path / "data/VQA.ckpt").write_bytes(ZIP + b"v" * 46)
     (tmp_path / "data/VQA.ckpt.part").write_bytes(b"old")
     run(parts="weights")
     (tmp_path / "data/VQA.ckpt").unlink()
     run(parts="weights")
-    assert (tmp_path / "data/VQA.ckpt").read_bytes() == b"v" * 50
+    assert (tmp_path / "data/VQA.ckpt").read_bytes() == ZIP + b"v" * 46
 
 
 @pytest.mark.parametrize("parts", [["weights", "test"], "test,weights", "weights, test"])
@@ -166,6 +167,36 @@ def test_unknown_part_lists_the_valid_ones(run, parts):
         run(parts=parts)
 
 
+PAGE = b"<html><body>Sign in to the network</body></html>"
+
+
+def test_page_of_a_proxy_is_no_weight_file(run, site, tmp_path):
+    site.files |= {"VQA.ckpt": PAGE, "DOVER.pth": b"\n" + PAGE, "test.tar.gz": PAGE}
+    with pytest.raises(DownloadError, match="3 of 4 files failed") as caught:
+        run(parts="test,weights")
+    for name in ("VQA.ckpt", "DOVER.pth", "test.tar.gz"):
+        assert f"  {name}: expected a file of the kind" in str(caught.value)
+    made = ["DOVER-Mobile.pth", "DOVER-Mobile.pth.download.json"]
+    assert list_names(tmp_path / "data") == made
+
+
+def test_page_that_was_kept_as_weights_is_told(run, site, tmp_path):
+    site.files["VQA.ckpt"] = PAGE
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/VQA.ckpt").write_bytes(PAGE)
+    with pytest.raises(DownloadError, match=r"1 of 3 .*\n  VQA\.ckpt: expected a file of the kind"):
+        run(parts="weights")
+
+
+def test_digest_that_the_config_knows_is_checked(run, tmp_path):
+    right = hashlib.sha256(ZIP + b"v" * 46).hexdigest()
+    with pytest.raises(DownloadError, match=rf"VQA\.ckpt: expected SHA-256 0+, got {right}"):
+        run(f"digests.vqa='{'0' * 64}'", parts="weights")
+    assert not (tmp_path / "data/VQA.ckpt").exists()
+    run(f"digests.vqa={right.upper()}", parts="weights")
+    assert (tmp_path / "data/VQA.ckpt").exists()
+
+
 def test_null_leaves_weights_out(run, tmp_path):
     run("weights.dover_mobile=null", parts="weights")
     assert not (tmp_path / "data/DOVER-Mobile.pth").exists()
@@ -173,7 +204,7 @@ def test_null_leaves_weights_out(run, tmp_path):
 
 def test_failed_parts_do_not_stop_the_others(run, site, tmp_path):
     del site.files["DOVER.pth"]
-    site.files["train.tar.gz"] = b"no archive" * 99
+    site.files["train.tar.gz"] = b"\x1f\x8b no archive" * 99
     with pytest.raises(DownloadError, match=r"2 of 5 files failed") as caught:
         run()
     assert "  train.tar.gz: expected a whole tar" in str(caught.value)

@@ -1,5 +1,6 @@
 """Archives become their folder, whole; damaged ones and those that mean harm become nothing."""
 
+import shutil
 import tarfile
 
 import pytest
@@ -10,6 +11,7 @@ from vqe.downloading.archive import unpack_archive
 from vqe.downloading.connection import DownloadError
 from vqe.downloading.verify import Counts
 
+copy = shutil.copyfileobj
 EXPECTED = Counts(FILES, TRAIN_BYTES)
 
 
@@ -63,6 +65,8 @@ HOSTILE = {
     "device": {"train/evil": {"type": tarfile.CHRTYPE, "devmajor": 1, "devminor": 3}},
     "block device": {"train/evil": {"type": tarfile.BLKTYPE}},
     "pipe": {"train/evil": {"type": tarfile.FIFOTYPE}},
+    "deep": {"train/" + "d/" * 2000 + "evil": b"x"},
+    "deep folder": {"d/" * 2000 + "evil": None},
     "file twice": {"train/evil": b"x", "./train/evil": b"y"},
     "file as folder": {"train/f": b"x", "train/f/evil": b"y"},
 }
@@ -111,6 +115,50 @@ def test_link_inside_becomes_a_file(unpack, tmp_path, link):
     assert made.read_bytes() == b"m" * 100
     assert not made.is_symlink()
     assert made.stat().st_nlink == 1
+
+
+def test_links_are_counted_before_they_are_copied(unpack, tmp_path, monkeypatch):
+    """14 kB of them became 2 GB."""
+    monkeypatch.setattr("vqe.downloading.archive.SLACK_BYTES", 2_000_000)
+    links = {f"train/{i:04}": HARD | {"linkname": "train/big"} for i in range(2000)}
+    bomb = pack(TRAIN | {"train/big": bytes(1_000_000)} | links)
+    assert len(bomb) < 30_000
+    written = []
+    monkeypatch.setattr(
+        "vqe.downloading.archive.shutil.copyfileobj", lambda *_: written.append(1) or copy(*_)
+    )
+    with pytest.raises(DownloadError, match=r"got far more than .*member 'train/0001'"):
+        unpack(bomb)
+    assert len(written) == len(TRAIN) + 2  # big, and the one link that there was room for
+    assert list_names(tmp_path / "data") == ["train.tar.gz"]
+
+
+def test_archive_of_unknown_size_may_grow_tenfold(unpack, monkeypatch):
+    monkeypatch.setattr("vqe.downloading.archive.SLACK_BYTES", 0)
+    with pytest.raises(DownloadError, match="got far more than"):
+        unpack(pack(TRAIN | {"train/big": bytes(1_000_000)}), Counts(FILES, None))
+
+
+def test_members_are_counted(unpack, monkeypatch):
+    monkeypatch.setattr("vqe.downloading.archive.SLACK_MEMBERS", 0)
+    with pytest.raises(DownloadError, match="got far more than"):
+        unpack(pack(TRAIN | {f"train/{i}": b"" for i in range(10)}))
+
+
+def test_long_headers_are_an_error(unpack, tmp_path):
+    """A name of 3 MB would be read in one go, and thousands of headers in each other."""
+    long = tarfile.TarInfo("a").create_gnu_header(
+        {**tarfile.TarInfo("n" * 3_000_000).get_info()}, "utf-8", "replace"
+    )
+    many = b""
+    for _ in range(2000):
+        info = tarfile.TarInfo("x").get_info() | {"type": tarfile.GNUTYPE_LONGNAME, "size": 1}
+        many += tarfile.TarInfo._create_header(info, tarfile.GNU_FORMAT, "utf-8", "replace")
+        many += b"n".ljust(512, b"\0")
+    for archive in (long, many):
+        with pytest.raises(DownloadError, match="expected a whole tar archive"):
+            unpack(pack({"train/a": b"x"}, "w")[:1024] + archive + pack(TRAIN, "w"))
+        assert list_names(tmp_path / "data") == ["train.tar.gz"]
 
 
 FLIPPED = bytearray(pack({"train/supervised/real/video_0001_x.mp4": BODY}))

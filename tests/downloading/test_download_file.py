@@ -108,6 +108,42 @@ def test_other_urls_are_refused(url, tmp_path):
         fetch_file(url, tmp_path / "a", POLICY)
 
 
+REDIRECTS = ("ftp://127.0.0.1/a", "file:///etc/hostname", "http://localhost:1/a", "data:,a")
+
+
+@pytest.mark.parametrize("place", REDIRECTS)
+def test_redirect_elsewhere_must_be_https(server, fetch, tmp_path, place):
+    server.redirects["a.bin"] = place
+    with pytest.raises(DownloadError, match=rf"(?i)redirect.* to .*{place}.*http://127"):
+        fetch()
+    assert list_names(tmp_path) == []
+
+
+def test_redirect_to_https_is_followed(server, fetch):
+    server.redirects["a.bin"] = server.url.replace("http", "https") + "/a.bin"
+    with pytest.raises(DownloadError, match=r"(?i)ssl|tls"):  # this server speaks none
+        fetch()
+
+
+START = {
+    "a.ckpt": b"PK\x03\x04",
+    "b.pth": b"\x80\x02",
+    "c.tar.gz": b"\x1f\x8b",
+    "d.safetensors": (9).to_bytes(8, "little") + b"{",
+}
+
+
+@pytest.mark.parametrize("name", START)
+def test_kind_is_told_by_the_first_bytes(server, tmp_path, name):
+    server.files[name] = START[name] + b"x" * 40
+    fetch_file(f"{server.url}/{name}", tmp_path / name, POLICY)
+    for wrong in (b"<!DOCTYPE html>" + b" " * 40, b"", b"{}"):
+        server.files[name] = wrong
+        with pytest.raises(DownloadError, match=r"expected a file of the kind \..*proxy"):
+            fetch_file(f"{server.url}/{name}", tmp_path / "new" / name, POLICY)
+    assert not (tmp_path / "new" / name).exists()
+
+
 def test_server_without_ranges_starts_over(server, fetch):
     leave_part(server, fetch)
     server.ranges = False

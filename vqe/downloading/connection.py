@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,21 @@ class RetryPolicy:
                 raise ValueError(f"expected {name} to be a number from {least}, got {value!r}")
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follow a redirect on the same host, or to https anywhere; never from https to less."""
+
+    def redirect_request(self, request, file, code, message, headers, url):  # type: ignore[no-untyped-def]
+        old, new = urlsplit(request.full_url), urlsplit(url)
+        same_place = (old.scheme, old.hostname) == (new.scheme, new.hostname)
+        if new.scheme != "https" and not same_place:
+            file.close()
+            raise DownloadError(
+                f"expected a redirect to https, got one to {url} ({request.full_url}). "
+                "If that is where the file is now, name it in the config (conf/download.yaml)"
+            )
+        return super().redirect_request(request, file, code, message, headers, url)
+
+
 def open_url(
     url: str, policy: RetryPolicy, *, method: str = "GET", headers: dict[str, str] | None = None
 ) -> http.client.HTTPResponse:
@@ -55,6 +71,7 @@ def open_url(
 
     Raises:
         ValueError: it is no http or https URL.
+        DownloadError: it redirects to another host, and not by https.
         OSError: the server cannot be reached or answers with an error; see `retry`.
     """
     if not re.fullmatch(r"https?://\S+", url):
@@ -62,7 +79,18 @@ def open_url(
     request = urllib.request.Request(
         url, headers={"User-Agent": "vqe", **(headers or {})}, method=method
     )
-    return urllib.request.urlopen(request, timeout=policy.timeout_seconds)
+    return _make_opener().open(request, timeout=policy.timeout_seconds)
+
+
+def _make_opener() -> urllib.request.OpenerDirector:
+    """Make an opener for http and https alone; the usual one has ftp, file and data as well."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        *(urllib.request.ProxyHandler, urllib.request.HTTPHandler, urllib.request.HTTPSHandler),
+        *(urllib.request.HTTPErrorProcessor, urllib.request.HTTPDefaultErrorHandler, _Redirects),
+    ):
+        opener.add_handler(handler())
+    return opener
 
 
 def retry(

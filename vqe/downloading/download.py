@@ -35,6 +35,7 @@ class Item:
         file_bytes: its size, None where the server's word is taken.
         folder: what an archive becomes, else None.
         counts: what an archive holds, else None.
+        sha256: its digest, None where it is not known.
     """
 
     url: str
@@ -42,6 +43,7 @@ class Item:
     file_bytes: int | None = None
     folder: Path | None = None
     counts: Counts | None = None
+    sha256: str | None = None
 
 
 def download(
@@ -50,6 +52,7 @@ def download(
     parts: str | list[str],
     archives: Mapping[str, Mapping],
     weights: Mapping[str, str | None],
+    digests: Mapping[str, str | None] | None = None,
     keep_archives: bool = False,
     policy: RetryPolicy | None = None,
 ) -> list[Path]:
@@ -61,6 +64,7 @@ def download(
         archives: name -> url, archive_bytes, unpacked_bytes and files by subset, as in
             conf/download.yaml.
         weights: URLs by name; None leaves one out.
+        digests: SHA-256 in hex by the name of an archive or weights; None where it is not known.
         keep_archives: leave the archives beside the folders made of them.
         policy: retries and pauses.
 
@@ -74,7 +78,8 @@ def download(
         ValueError: a part has no such name.
     """
     target_dir, policy = Path(target_dir).absolute(), policy or RetryPolicy()
-    items = _list_items(_split_parts(parts, [*archives, WEIGHTS]), target_dir, archives, weights)
+    names = _split_parts(parts, [*archives, WEIGHTS])
+    items = _list_items(names, target_dir, archives, weights, digests or {})
     target_dir.mkdir(parents=True, exist_ok=True)
     failures: dict[Item, str] = {}
     with hold_folder(target_dir):
@@ -106,15 +111,21 @@ def _list_items(
     target_dir: Path,
     archives: Mapping[str, Mapping],
     weights: Mapping[str, str | None],
+    digests: Mapping[str, str | None],
 ) -> list[Item]:
     items = []
     for part in (name for name in parts if name != WEIGHTS):
         url, known = archives[part]["url"], archives[part]
         counts = Counts(known["files"], known["unpacked_bytes"])
         place = target_dir / _read_name(url)
-        items.append(Item(url, place, known["archive_bytes"], target_dir / part, counts))
+        size = known["archive_bytes"]
+        items.append(Item(url, place, size, target_dir / part, counts, digests.get(part)))
     if WEIGHTS in parts:
-        items += [Item(url, target_dir / _read_name(url)) for url in weights.values() if url]
+        items += [
+            Item(url, target_dir / _read_name(url), sha256=digests.get(name))
+            for name, url in weights.items()
+            if url
+        ]
     return items
 
 
@@ -169,7 +180,7 @@ def _check_folder(item: Item) -> None:
 def _make(item: Item, policy: RetryPolicy, keep_archives: bool) -> Path:
     """Fetch an item, and unpack it if it is an archive."""
     if not item.path.exists():  # else the plan has found it whole
-        fetch_file(item.url, item.path, policy, item.file_bytes)
+        fetch_file(item.url, item.path, policy, item.file_bytes, item.sha256)
     if not item.folder:
         return item.path
     unpack_archive(item.path, item.folder, item.counts)
@@ -188,6 +199,7 @@ def download_as_configured(cfg: DictConfig) -> list[Path]:
             parts=options["parts"],
             archives=options["archives"],
             weights=options["weights"],
+            digests=options["digests"],
             keep_archives=cfg.keep_archives,
             policy=RetryPolicy(cfg.retries, cfg.backoff_seconds, cfg.timeout_seconds),
         )

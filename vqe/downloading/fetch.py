@@ -1,6 +1,7 @@
 """One URL -> one file: fetched into `<name>.part`, continued where it was cut, renamed when whole.
 
-A part is continued only if the server still has the version that the sidecar names.
+What has come is held against the kind that its name says, and its digest where one is known. A
+part is continued only if the server still has the version that the sidecar names.
 """
 
 import http.client
@@ -12,10 +13,12 @@ from urllib.error import HTTPError
 from tqdm import tqdm
 
 from vqe.downloading.connection import DownloadError, RetryPolicy, open_url, retry
+from vqe.downloading.kinds import check_digest, check_kind
 from vqe.downloading.sidecar import (
     RemoteFile,
     count_bytes,
     get_part,
+    get_sidecar,
     read_sidecar,
     write_sidecar,
 )
@@ -45,13 +48,17 @@ def is_fetched(
     """Tell whether a file is there and whole.
 
     A file that `fetch_file` brought is held against its sidecar, without a request; one from
-    elsewhere against the server, and taken over if its size is right.
+    elsewhere against the server, and taken over if its size is right. A page that an earlier
+    command took for the file is told by its kind.
 
     Raises:
-        DownloadError: a file is there, and it is not the server's.
+        DownloadError: a file is there, and it is not the server's, or not of its kind.
     """
     if not path.exists():
         return False
+    if not path.is_file():
+        raise DownloadError(f"expected a file, got a folder or a device ({path}). Move it away")
+    check_kind(path, path.name, url)
     known, size = read_sidecar(path), count_bytes(path)
     if known and known.url == url and known.size_bytes == size == (expected_bytes or size):
         return True
@@ -67,7 +74,11 @@ def is_fetched(
 
 
 def fetch_file(
-    url: str, path: Path, policy: RetryPolicy, expected_bytes: int | None = None
+    url: str,
+    path: Path,
+    policy: RetryPolicy,
+    expected_bytes: int | None = None,
+    sha256: str | None = None,
 ) -> RemoteFile:
     """Fetch a file to `path`, which is whole once it is there.
 
@@ -76,9 +87,11 @@ def fetch_file(
         path: the file to be; `get_part(path)` is continued if it is of the same version.
         policy: retries and pauses.
         expected_bytes: the size it should have; None takes the server's word.
+        sha256: the digest it should have, in hex; None leaves it unchecked.
 
     Raises:
-        DownloadError: the server has no such file, one of another size, or gives no answer.
+        DownloadError: the server has no such file, one of another size, kind or digest, or gives
+            no answer.
     """
     part = get_part(path)
     with tqdm(desc=path.name, unit="B", unit_scale=True, unit_divisor=1000) as bar:
@@ -88,6 +101,13 @@ def fetch_file(
             policy,
             lambda: count_bytes(part),
         )
+    try:
+        check_kind(part, path.name, url)
+        check_digest(part, sha256, url)
+    except DownloadError:
+        part.unlink()
+        get_sidecar(path).unlink(missing_ok=True)
+        raise
     part.replace(path)
     return remote
 

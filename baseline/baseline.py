@@ -79,7 +79,7 @@ def enhance_videos(videos: list[Path], dir_out: Path, enhance: Enhance) -> dict[
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Enhance a folder; return 0, 1 if a video failed, 2 if nothing could be started."""
+    """Enhance a folder; return 0, 1 if a video failed, 2 if none was begun, 130 on Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dir_in", type=Path, required=True, help="folder with mp4 files")
     parser.add_argument("--dir_out", type=Path, required=True, help="folder for the results")
@@ -93,7 +93,11 @@ def main(argv: list[str] | None = None) -> int:
     except (RuntimeError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    failures = enhance_videos(videos, args.dir_out, enhance)
+    try:
+        failures = enhance_videos(videos, args.dir_out, enhance)
+    except KeyboardInterrupt:
+        print("interrupted; what is complete stays", file=sys.stderr)
+        return 130
     print(f"{len(videos) - len(failures)} of {len(videos)} videos ({method}): {args.dir_out}")
     for name, reason in failures.items():
         print(f"failed: {name}: {reason}", file=sys.stderr)

@@ -106,6 +106,8 @@ def read_files(path: Path) -> dict[str, bytes]:
             return _read_folder(path)
         if not path.exists():
             raise SubmissionError(f"{path}: expected a folder or a zip file, got nothing there")
+        if not path.is_file():  # a pipe would be waited for
+            raise SubmissionError(f"{path}: expected a folder or a zip file, got something else")
         with zipfile.ZipFile(path) as archive:
             return _read_zip(path, archive)
     except SubmissionError:
@@ -330,6 +332,9 @@ def main(argv: list[str] | None = None) -> int:
     except SubmissionError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     print(json.dumps(result, indent=2) if args.json else format_table(result))
     return 0
 

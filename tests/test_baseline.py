@@ -220,6 +220,20 @@ def test_all_good_videos_exit_0(baseline, tmp_path):
     assert (tmp_path / "out" / "a.MP4").is_file()
 
 
+def test_interrupt_exits_130_without_a_traceback(baseline, tmp_path, monkeypatch, capsys):
+    (tmp_path / "in").mkdir()
+    write_clip(tmp_path / "in/a.mp4", [draw_person()] * 2)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(baseline, "enhance_opencv", interrupt)
+    folders = ["--dir_in", str(tmp_path / "in"), "--dir_out", str(tmp_path / "out")]
+    assert baseline.main([*folders, "--method", "opencv"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_nothing_to_do_exits_2(baseline, tmp_path, capsys):
     for dir_in, words in [(tmp_path / "none", "no folder"), (tmp_path, "no mp4")]:
         assert baseline.main(["--dir_in", str(dir_in), "--dir_out", f"{tmp_path}/out"]) == 2

@@ -11,7 +11,7 @@ from conftest import compose_config, draw_frame, run_command
 
 from vqe.cli import REPOSITORY
 from vqe.demo.footage import CUTS, TEST_CUTS, build_demo_data, fetch_footage, find_footage
-from vqe.demo.steps import change_nothing, format_gain, read_means
+from vqe.demo.steps import change_nothing, format_gain, main, read_means
 from vqe.synthesis.sources import PICTURE_SUFFIXES
 from vqe.video import VideoWriter, iter_frames, probe_video
 
@@ -66,6 +66,20 @@ def test_no_two_cuts_share_a_place():
 def test_missing_clips_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"single_face\.mp4"):
         find_footage(tmp_path)
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_what_ends_the_demo_is_one_line(tmp_path, monkeypatch, capsys, interrupted):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    if interrupted:
+        monkeypatch.setattr("vqe.demo.steps.build_demo_data", stop)
+    given = ["demo", "--out", str(tmp_path / "out"), "--footage", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", given)
+    assert main() == (130 if interrupted else 2)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("interrupted" if interrupted else "error: expected the footage")
 
 
 def test_no_package_index_says_what_else_works(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import subprocess
 import sys
 import threading
@@ -23,7 +24,7 @@ from vqe.inference import Enhancer
 from vqe.inference.enhance import enhance, read_time
 from vqe.inference.overlap import in_background
 from vqe.inference.parts import cut_parts
-from vqe.video import VideoWriter, iter_frames
+from vqe.video import VideoWriter, iter_frames, probe_video
 
 ENTRY = str(REPOSITORY / "vqe" / "enhance.py")
 LUMA, CHROMA = (np.tile(np.arange(n, dtype=np.uint8), (m, 1)) for n, m in ((64, 48), (32, 24)))
@@ -160,6 +161,18 @@ def test_the_challenge_s_encoding_bit_for_bit(tmp_path, run, nano_checkpoint):
         assert len(container.streams) == 1
     with pytest.raises(ValueError, match=r"output \.mp4"):
         run(quote("input", source), quote("output", tmp_path / "a.mkv"), *options)
+
+
+def test_the_challenge_s_encoding_says_what_it_resolves(tmp_path, run, nano_checkpoint, caplog):
+    source = make_video(tmp_path / "a.mp4", frames=3, pixel_shape=Fraction(4, 3), rotation=90)
+    target = tmp_path / "out.mp4"
+    caplog.set_level(logging.INFO)
+    options = f"weights={nano_checkpoint}", "codec=challenge"
+    assert run(quote("input", source), quote("output", target), *options) == 0
+    assert "is turned upright (transpose" in caplog.text
+    assert "become square: 48x64 becomes 48x86" in caplog.text
+    shown = probe_video(target)
+    assert (shown.width, shown.height) == (48, 86)
 
 
 def test_a_split_screen(tmp_path, run, nano_checkpoint):

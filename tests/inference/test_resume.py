@@ -7,17 +7,25 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from rich_clips import describe_file, make_video, read_frames
 
 from vqe.cli import REPOSITORY
+from vqe.files import NoSpaceError
 from vqe.inference import Enhancer, VideoOptions, enhance_video
 from vqe.inference.work_folder import WorkFolder
-from vqe.video import VideoError
+from vqe.video import VideoError, segments
 
 SHORT = VideoOptions(segment_seconds=0.24, preset="veryfast")  # six frames
+FULL = Path("/dev/full")
+FULL_ENCODER = """
+import os, runpy, sys
+os.symlink("/dev/full", f"{sys.argv[2]}/.{os.getpid()}.part")
+runpy.run_path(ENCODER, run_name="__main__")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +77,23 @@ def test_a_run_that_was_cut_goes_on(source, whole, nano_checkpoint, tmp_path, fr
     assert report.resumed == (frames - 1) // 6 * 6  # whole segments
     assert same(target, whole)
     assert [p.name for p in tmp_path.iterdir()] == ["talk.mp4"]
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="needs a device that is full")
+def test_a_full_disk_is_explained_and_the_next_run_goes_on(
+    source, whole, nano_checkpoint, tmp_path, monkeypatch
+):
+    target = tmp_path / "talk.mp4"
+    script = tmp_path / "encoder.py"
+    script.write_text(f"ENCODER = {str(segments.ENCODER)!r}\n{FULL_ENCODER}")
+    with monkeypatch.context() as patch:
+        patch.setattr(segments, "ENCODER", script)
+        with pytest.raises(NoSpaceError, match=rf"expected enough space .*{tmp_path}.* MB free"):
+            enhance_video(source, target, Enhancer(nano_checkpoint, device="cpu"), SHORT)
+    assert not target.exists()
+    assert not list(tmp_path.glob("**/.*.part"))
+    enhance_video(source, target, Enhancer(nano_checkpoint, device="cpu"), SHORT)
+    assert same(target, whole)
 
 
 def test_a_cut_before_the_end_was_said(source, whole, nano_checkpoint, tmp_path, monkeypatch):

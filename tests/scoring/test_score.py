@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import io
 import json
+import os
 import random
 import subprocess
 import sys
@@ -356,6 +357,8 @@ def bad_path(tmp_path, kind):
         path.write_text(files[SUP])
     elif kind == "empty zip":
         return write_zip(tmp_path, {})
+    elif kind == "pipe":
+        os.mkfifo(path)
     elif kind == "empty file":
         path.touch()
     elif kind == "truncated zip":
@@ -406,6 +409,7 @@ def bad_path(tmp_path, kind):
         "nothing": "nothing there",
         "empty folder": SUP,
         "csv instead of a zip": "not a zip file",
+        "pipe": "something else",
         "empty file": "not a zip file",
         "empty zip": SUP,
         "truncated zip": "zip",
@@ -429,6 +433,15 @@ def test_what_is_no_submission_is_refused(tmp_path, capsys, kind, word):
     assert out == ""
     assert err.startswith("error: ") and err.count("\n") == 1
     assert word in err
+
+
+def test_interrupt_exits_130_without_a_traceback(monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(score, "score_submission", interrupt)
+    assert run(SAMPLE) == 130
+    assert capsys.readouterr().err == "interrupted\n"
 
 
 @pytest.mark.parametrize(

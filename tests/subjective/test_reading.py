@@ -111,6 +111,13 @@ def test_what_is_no_table_of_votes_is_told(text, message, tmp_path):
         read_votes(tmp_path / "votes.csv", PATTERN)
 
 
+@pytest.mark.parametrize("content", [b"", b"first,\xff\xfe\n", b'"a'])
+def test_what_is_no_csv_is_named(content, tmp_path):
+    (tmp_path / "votes.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=r"expected a (CSV|table) in UTF-8, got: .*votes\.csv"):
+        read_votes(tmp_path / "votes.csv", PATTERN)
+
+
 def test_study_or_votes_must_be_given(config):
     with pytest.raises(ValueError, match="expected one of study=<folder> and votes=<csv>"):
         analyse(config())

@@ -8,10 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-import pandas as pd
-
 from vqe.cli import REPOSITORY
 from vqe.demo.footage import build_demo_data, fetch_footage
+from vqe.files import read_csv
+from vqe.mistakes import INTERRUPTED, describe, find_status
 from vqe.schema import (
     SCORE_OF_COLUMN,
     SUPERVISED_CSV,
@@ -53,7 +53,7 @@ def run_demo(out: Path, footage: Path | None, overrides: list[str]) -> None:
     _run(PACKAGE, *train, _set("hydra.run.dir", run), *overrides)
     _run(PACKAGE, *train, _set("hydra.run.dir", plain), *change_nothing(overrides))
     results = run / "results"
-    counts = [len(pd.read_csv(results / name)) for name in (SUPERVISED_CSV, UNSUPERVISED_CSV)]
+    counts = [len(read_csv(results / name)) for name in (SUPERVISED_CSV, UNSUPERVISED_CSV)]
     options = ["--supervised", str(counts[0]), "--unsupervised", str(counts[1])]
     _run(REPOSITORY, "codalab_scoring/score.py", "--results", str(results), *options)
     print(f"\n{format_gain(read_means(plain / 'results'), read_means(results))}\n{CRITIC}\n")
@@ -83,8 +83,8 @@ def read_means(results: Path) -> dict[str, float]:
     Raises:
         FileNotFoundError: a CSV is missing.
     """
-    rmse = pd.read_csv(results / SUPERVISED_CSV)["rmse"].mean()
-    scores = pd.read_csv(results / UNSUPERVISED_CSV).rename(columns=SCORE_OF_COLUMN)
+    rmse = read_csv(results / SUPERVISED_CSV)["rmse"].mean()
+    scores = read_csv(results / UNSUPERVISED_CSV).rename(columns=SCORE_OF_COLUMN)
     means = scores[list(SCORE_OF_COLUMN.values())].mean().to_dict()
     return means | {"rmse": rmse, "score": leaderboard_score(means, rmse)}
 
@@ -122,6 +122,15 @@ def main() -> int:
         run_demo(args.out.resolve(), args.footage, args.overrides)
     except subprocess.CalledProcessError as error:
         return error.returncode  # the step itself has said why
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        status = find_status(error)
+        if status is None:
+            raise  # a bug keeps its traceback
+        print(f"error: {describe(error, ())}", file=sys.stderr)
+        return status
     return 0
 
 

@@ -1,5 +1,6 @@
 """A video -> its enhanced frames encoded as the challenge prescribes, bit for bit."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +10,10 @@ import numpy as np
 from vqe.inference.enhancer import Enhancer
 from vqe.inference.overlap import in_background
 from vqe.inference.video_file import VideoReport
-from vqe.video import VideoWriter, iter_frames
+from vqe.video import VideoWriter, iter_frames, probe_video
+from vqe.video.facts import probe_facts
+
+log = logging.getLogger(__name__)
 
 
 def render_challenge(
@@ -30,6 +34,7 @@ def render_challenge(
     if target.suffix.lower() != ".mp4":
         raise ValueError(f"expected output .mp4 for codec=challenge, got {target.name}")
     target.parent.mkdir(parents=True, exist_ok=True)
+    _tell_changes(source)
     enhancer.reset()
 
     def enhance_all() -> Iterator[np.ndarray]:
@@ -42,3 +47,15 @@ def render_challenge(
             writer.write(frame_bgr)
             on_frames(writer.frames, None)
     return VideoReport(writer.frames, 0, ("all but the pictures",))
+
+
+def _tell_changes(source: Path) -> None:
+    """Say what the prescribed rendering resolves: it writes square pixels, upright."""
+    facts, shown = probe_facts(source), probe_video(source)
+    if facts.turns:
+        log.info("%s: is turned upright (%s)", source, ", ".join(facts.turns))
+    if (shown.width, shown.height) != (facts.width, facts.height):
+        log.info(
+            "%s: pixels of shape %s become square: %dx%d becomes %dx%d",
+            *(source, facts.pixel_shape, facts.width, facts.height, shown.width, shown.height),
+        )

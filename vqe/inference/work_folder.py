@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from vqe.files import complete_or_absent, remove
 from vqe.video.segments import Segment
@@ -104,7 +104,7 @@ class WorkFolder:
     def save_state(self, number: int, state: dict[str, Any]) -> None:
         """Keep the network's state after a segment; call it before the segment is closed."""
         with complete_or_absent(self._state(number)) as part:
-            save_file(state, part)
+            part.write_bytes(save(state))  # save_file hides what the system says of a full disk
 
     def load_state(self, number: int) -> dict[str, Any]:
         """Return the state after a segment."""

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau, pearsonr, spearmanr
 
+from vqe.files import read_csv
 from vqe.schema import SCORES, orient_scores
 
 MEASURES = {"plcc": pearsonr, "srcc": spearmanr, "kendall": kendalltau}
@@ -33,7 +34,7 @@ def read_scores(scores: Mapping[str, str] | str) -> pd.DataFrame:
         path = Path(name)
         if not path.is_file():
             raise FileNotFoundError(f"expected the CSV of scores {path}, got nothing")
-        table = pd.read_csv(path)
+        table = read_csv(path)
         if "path" not in table:
             raise ValueError(f"expected a column path as score_videos.py writes it ({path})")
         place = table["path"].map(PurePosixPath)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from vqe.files import read_csv
 from vqe.subjective.bradley_terry import Counts
 
 PAIR_COLUMNS = ("first", "second", "count", "mean")
@@ -25,9 +26,12 @@ def read_pair_table(path: Path) -> pd.DataFrame | None:
     """Return a row a pair of `PAIR_COLUMNS`, or None where the file is no such table.
 
     Raises:
-        ValueError: a number is none or off the scale.
+        ValueError: it is no UTF-8 text, or a number is none or off the scale.
     """
-    text = path.read_text(encoding="utf-8-sig")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"expected a table in UTF-8, got: {error} ({path})") from error
     lines = [match.groupdict() for match in PAIR_LINE.finditer(text)]
     if lines:
         table = pd.DataFrame(lines)
@@ -35,7 +39,7 @@ def read_pair_table(path: Path) -> pd.DataFrame | None:
         for side in ("first", "second"):
             table[side] = table[side].map(lambda short: names.get(short, short))
     else:
-        table = pd.read_csv(path, encoding="utf-8-sig", skipinitialspace=True)
+        table = read_csv(path, encoding="utf-8-sig", skipinitialspace=True)
         if not set(PAIR_COLUMNS) <= set(table):
             return None
     table = table[list(PAIR_COLUMNS)].copy()

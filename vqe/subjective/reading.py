@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from vqe.files import read_csv
 from vqe.subjective.pair_tables import PAIR_COLUMNS, read_pair_table
 from vqe.subjective.study import is_study, load_study
 from vqe.subjective.toolkit import CLIP, VOTES_PER_WORKER, read_toolkit
@@ -49,7 +50,7 @@ def read_votes(path: Path, pattern: str) -> pd.DataFrame:
     pairs = read_pair_table(path)
     if pairs is not None:
         return pairs
-    table = pd.read_csv(path, encoding="utf-8-sig", low_memory=False)
+    table = read_csv(path, encoding="utf-8-sig", low_memory=False)
     toolkit = read_toolkit(table, pattern, path)
     if toolkit is not None:
         return check_votes(toolkit, str(path))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from vqe.files import complete_or_absent
+from vqe.files import complete_or_absent, read_csv
 
 STUDY, PLAN, CLIPS, CHECKS, KEY, LINKS = (
     "study.json",
@@ -122,7 +122,7 @@ def load_study(folder: Path) -> Study:
         told = json.loads((folder / STUDY).read_text(encoding="utf-8"))
         told["clips"] = {name: Clip(**clip) for name, clip in told["clips"].items()}
         text = {"content": str, "first": str, "second": str, "clip_first": str, "clip_second": str}
-        rows = pd.read_csv(
+        rows = read_csv(
             folder / PLAN, dtype=text, keep_default_na=False, na_values={"expected": ""}
         )
         trials = [Trial(**row) for row in rows.to_dict("records")]

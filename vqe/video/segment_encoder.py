@@ -10,6 +10,7 @@ import json
 import os
 import struct
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from hashlib import sha256
@@ -101,7 +102,8 @@ class SegmentFile:
 
     def abort(self) -> None:
         """Leave no file."""
-        self._file.close()
+        with suppress(OSError):  # closing writes the rest, which a full disk does not take
+            self._file.close()
         self._part.unlink(missing_ok=True)
 
     def _write(self, packets: list[av.Packet]) -> None:
@@ -137,5 +139,5 @@ def encode_segments(raw: BinaryIO, settings: EncoderSettings, folder: Path) -> N
 if __name__ == "__main__":
     try:
         encode_segments(sys.stdin.buffer, EncoderSettings.from_json(sys.argv[1]), Path(sys.argv[2]))
-    except (av.error.FFmpegError, ValueError) as e:
+    except (av.error.FFmpegError, OSError, ValueError) as e:
         sys.exit(getattr(e, "strerror", None) or str(e))

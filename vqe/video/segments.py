@@ -1,5 +1,6 @@
 """RGB planes, one by one -> closed segments of packets in a folder (`SegmentWriter`), and back."""
 
+import errno
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 
 import av
 
+from vqe.files import explain_no_space
 from vqe.video.facts import ColourTags
 from vqe.video.planes import PictureMaker
 from vqe.video.segment_encoder import CLOSE, HEAD, TAIL, EncoderSettings
@@ -57,7 +59,7 @@ class SegmentWriter:
 
     def __init__(self, settings: EncoderSettings, folder: Path, target: Path) -> None:
         self._maker = PictureMaker(settings.pix_fmt, ColourTags(*settings.colour))
-        self._target = target
+        self._folder, self._target = folder, target
         # a file, as what encoders say of each segment would fill a pipe
         self._words = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
@@ -72,6 +74,7 @@ class SegmentWriter:
         """Append a frame to the segment that is open.
 
         Raises:
+            NoSpaceError: the disk is full.
             VideoError: the encoder fails.
         """
         picture = self._maker.make(frame.planes)
@@ -81,6 +84,7 @@ class SegmentWriter:
         """End the segment; its file is there on return.
 
         Raises:
+            NoSpaceError: the disk is full.
             VideoError: the encoder fails.
         """
         self._send(HEAD.pack(CLOSE, number))
@@ -110,6 +114,8 @@ class SegmentWriter:
         self._words.seek(0)
         words = self._words.read().decode(errors="replace").split("\n")
         last = next((line for line in reversed(words) if line.strip()), "the encoder died")
+        if last.strip() == os.strerror(errno.ENOSPC):
+            raise explain_no_space(self._folder)
         raise VideoError(self._target, f"cannot be encoded: {last.strip()}")
 
 

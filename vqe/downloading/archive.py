@@ -79,7 +79,7 @@ class _ShortHeaders(tarfile.TarInfo):
 
     LONG = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.SOLARIS_XHDTYPE)
 
-    def _proc_member(self, archive):  # type: ignore[no-untyped-def]
+    def _proc_member(self, archive):
         long = self.type in (*self.LONG, tarfile.XHDTYPE, tarfile.XGLTYPE)
         if long and not 0 <= self.size <= MAX_HEADER_BYTES:
             raise tarfile.ReadError(f"a header of {self.size} bytes")

@@ -52,7 +52,7 @@ class RetryPolicy:
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follow a redirect on the same host, or to https anywhere; never from https to less."""
 
-    def redirect_request(self, request, file, code, message, headers, url):  # type: ignore[no-untyped-def]
+    def redirect_request(self, request, file, code, message, headers, url):
         old, new = urlsplit(request.full_url), urlsplit(url)
         same_place = (old.scheme, old.hostname) == (new.scheme, new.hostname)
         if new.scheme != "https" and not same_place:

@@ -5,7 +5,7 @@ from setuptools import find_packages, setup
 DASK = ["distributed>=2024.1"]
 TEST = [
     "httpx>=0.27",
-    "imageio-ffmpeg>=0.6",
+    "imageio-ffmpeg>=0.8",
     "mypy>=2.4",
     "playwright>=1.48",
     "pytest>=8",
@@ -26,7 +26,7 @@ RATINGS = [
     "uvicorn>=0.30",
     'uvloop>=0.21; sys_platform != "win32"',
 ]
-EXPORT = ["onnx>=1.16", "onnxruntime>=1.20", "onnxscript>=0.3"]
+EXPORT = ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.7"]
 
 COMMANDS = [
     "vqe-build = vqe.dataset_builder:main",
@@ -64,7 +64,7 @@ setup(
         "tensorboard>=2.15",
         "timm>=1.0.11",
         "torch>=2.11",
-        "torchmetrics>=1.3",
+        "torchmetrics>=1.6",
         "torchvision>=0.26",
         "tqdm>=4.66",
     ],

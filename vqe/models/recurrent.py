@@ -86,7 +86,9 @@ class Recurrent(StreamingNetwork):
         """Return the share of the past in each pixel, 1 - g of the paper, `[B,16,h,w]`."""
         now, before = to_blocks(frames), to_blocks(fused)
         gates = torch.sigmoid(self.gate(torch.cat([now, (now - before).abs()], dim=1)))
-        return torch.tanh(MEMORY_GAIN * self.memory) * gates.float()
+        # a tensor: torch 2.11 cannot export the product of a parameter and a number
+        gain = self.memory.new_full((1,), MEMORY_GAIN)
+        return torch.tanh(gain * self.memory) * gates.float()
 
     def fuse(self) -> "Recurrent":
         """Make plain convolutions of the branches, in place; the result stays the same."""

@@ -16,7 +16,7 @@ from vqe.critics import FrozenDOVER, FrozenVQA, frozen_critics
 from vqe.critics.feature_cache import FeatureCache
 from vqe.critics.frozen_critics import FrozenCritics
 from vqe.data import LoaderOptions, VQEDataModule
-from vqe.device import choose_dtype
+from vqe.device import settle_precision
 from vqe.files import write_csv
 from vqe.losses import Step, SupervisedMSE, VQALoss
 from vqe.models import BilateralGrid
@@ -62,7 +62,7 @@ def measure_step(device: torch.device, quick: bool, compiled: bool) -> dict:
             for cache in (None, FeatureCache(Path(folder)))
         )
     figures = {"step_batch": batch, "step_seconds": sum(plain.values()) / steps}
-    figures["step_dover_type"] = str(choose_dtype("auto", device)).removeprefix("torch.")
+    figures["step_dover_type"] = settle_precision("auto", device)
     figures |= {f"step_{part}_seconds": value / steps for part, value in plain.items()}
     figures["step_dover_fraction"] = plain["dover"] / sum(plain.values())
     figures["step_seconds_cached"] = sum(cached.values()) / steps

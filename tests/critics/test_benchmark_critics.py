@@ -36,5 +36,5 @@ def test_quick_run_on_a_cpu_without_bf16_writes_its_keys(tmp_path, monkeypatch):
         assert found[key] > 0
     for key in ("dover_mobile_fp32_error", "vqa_fp32_error_640x368"):
         assert found[key] < 2e-4
-    assert found["step_dover_type"] == "float32"
+    assert found["step_dover_type"] == "fp32"
     assert found["machine"]["threads"] >= 1

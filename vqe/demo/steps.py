@@ -8,10 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-from vqe.cli import REPOSITORY
+from vqe.cli import IN_CHECKOUT, REPOSITORY
 from vqe.demo.footage import build_demo_data, fetch_footage
 from vqe.files import read_csv
-from vqe.mistakes import INTERRUPTED, describe, find_status
+from vqe.mistakes import INTERRUPTED, USAGE, describe, find_status
 from vqe.schema import (
     SCORE_OF_COLUMN,
     SUPERVISED_CSV,
@@ -117,6 +117,11 @@ def main() -> int:
     parser.add_argument("--footage", type=Path, help="folder with the clips; else fetched")
     parser.add_argument("overrides", nargs="*", help="Hydra overrides for train_vqe.py")
     args = parser.parse_args()
+    if not IN_CHECKOUT:
+        got = f"an installed package ({REPOSITORY})"
+        advice = "Clone the repository and run: make demo"
+        print(f"error: expected the demo in a checkout, got {got}. {advice}", file=sys.stderr)
+        return USAGE
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         run_demo(args.out.resolve(), args.footage, args.overrides)

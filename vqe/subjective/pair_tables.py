@@ -2,7 +2,7 @@
 
 A mean is on a scale of five: 3 is "the same", more means that the second looked better. Single
 votes are not in such a table, so the share (mean - 1) / 4 of the votes counts as won by the
-second: the order of the methods is what the votes' own would be, their distances are flatter.
+second: distances are flatter than the votes' own, and methods hardly apart may change places.
 """
 
 import re

@@ -6,6 +6,7 @@ import av
 import pandas as pd
 import pytest
 import torch
+from pytorch_lightning import Callback
 
 from vqe import device
 from vqe.critics.frozen_critics import FrozenCritics
@@ -161,6 +162,42 @@ def test_a_schedule_stretches_over_the_epochs_that_resuming_adds(tiny_config, tm
     train_vqe.train(tiny_config(*longer, run=tmp_path / "runs/second"))
     last = checkpoints.read_checkpoint(tmp_path / "runs/second/checkpoints/last.ckpt")
     assert last["global_step"] == last["lr_schedulers"][0]["total_steps"] == 6
+
+
+class FailOnce(Callback):
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.global_step == 3:
+            raise RuntimeError("the power is gone")
+
+
+def test_a_training_cut_short_keeps_its_best_and_its_last(tiny_config):
+    config = tiny_config("trainer.limit_train_batches=2", "trainer.max_epochs=3")
+    data, module = assembly.build_data(config), assembly.build_module(config)
+    trainer = assembly.build_trainer(config)
+    trainer.callbacks.append(FailOnce())
+    with pytest.raises(RuntimeError, match="the power is gone"):
+        train_vqe.fit(trainer, module, data, None)
+    folder = Path(config.paths.run) / "checkpoints"
+    steps = {p.stem: checkpoints.read_checkpoint(p)["global_step"] for p in folder.iterdir()}
+    assert steps == {"best": 2, "last": 3}
+
+
+@pytest.mark.parametrize("option", ["default", "ema"])
+def test_the_last_weights_are_saved_where_they_are_not_the_best(option, tiny_config):
+    config = tiny_config(
+        "test=false",
+        f"callbacks={option}",
+        "trainer.limit_train_batches=1",
+        "trainer.max_epochs=3",
+        "scheduler=none",
+        "optimizer.lr=1",  # away from the identity, which is better than what follows
+    )
+    train_vqe.train(config)
+    folder = Path(config.paths.run) / "checkpoints"
+    steps = {p.stem: checkpoints.read_checkpoint(p)["global_step"] for p in folder.iterdir()}
+    assert steps["best"] < steps["last"] == 3
+    values = pd.read_csv(Path(config.paths.run) / "csv/metrics.csv")["val/mse"].dropna().tolist()
+    assert steps["best"] == 1 + values.index(min(values))
 
 
 def test_resume_auto_without_a_run_starts_anew(tmp_path):

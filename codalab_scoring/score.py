@@ -40,9 +40,9 @@ NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 MAX_BYTES = 2**26  # a hundred times the real size: a zip bomb ends here
 MAX_BLANK_LINES = 1000
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others unpack far beyond what is read
-# RuntimeError is an encrypted member, or an unknown compression.
+# RuntimeError is an encrypted member, or an unknown compression; IndexError one without a name.
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
-READ_ERRORS = (*ZIP_ERRORS, EOFError, OSError, RuntimeError, ValueError, OverflowError)
+READ_ERRORS = (*ZIP_ERRORS, EOFError, IndexError, OSError, RuntimeError, ValueError, OverflowError)
 
 
 class SubmissionError(ValueError):

@@ -357,6 +357,16 @@ def bad_path(tmp_path, kind):
         path.write_text(files[SUP])
     elif kind == "empty zip":
         return write_zip(tmp_path, {})
+    elif kind == "member without a name":
+        data = write_zip(tmp_path, files).read_bytes()
+        at = data.rindex(b"PK\x01\x02")  # the last member in the list of contents
+        name = len(UNSUP)
+        gone = data[at : at + 28] + b"\0\0" + data[at + 30 : at + 46] + data[at + 46 + name :]
+        end = gone.index(b"PK\x05\x06")
+        size = int.from_bytes(gone[end + 12 : end + 16], "little") - name
+        path.write_bytes(
+            data[:at] + gone[: end + 12] + size.to_bytes(4, "little") + gone[end + 16 :]
+        )
     elif kind == "pipe":
         os.mkfifo(path)
     elif kind == "empty file":
@@ -410,6 +420,7 @@ def bad_path(tmp_path, kind):
         "empty folder": SUP,
         "csv instead of a zip": "not a zip file",
         "pipe": "something else",
+        "member without a name": "zip",
         "empty file": "not a zip file",
         "empty zip": SUP,
         "truncated zip": "zip",

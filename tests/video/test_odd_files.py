@@ -115,6 +115,16 @@ def test_an_absurd_time_step_is_a_bad_file(tmp_path):
     assert len(list(iter_frames(path, None))) == 5
 
 
+def test_a_codec_that_nobody_knows_is_a_bad_file(tmp_path):
+    path = make_clip(tmp_path / "a.mkv")
+    data = path.read_bytes()
+    assert data.count(b"V_MPEG4/ISO/AVC") == 1
+    path.write_bytes(data.replace(b"V_MPEG4/ISO/AVC", b"V_MPEG9/ISO/AVC"))
+    for read in (probe_video, lambda path: next(iter_frames(path))):
+        with pytest.raises(VideoError, match=r"a\.mkv: expected a codec that FFmpeg knows"):
+            read(path)
+
+
 def test_slides_are_no_absurdity(tmp_path):
     path = make_clip(tmp_path / "clip.mp4", times=[0, 20_000, 40_000])
     assert count_frames(path, 30) == sum(1 for _ in iter_frames(path, 30)) > 1200

@@ -51,6 +51,7 @@ CONFIG_CLASSES = [
 # What a damaged or foreign file makes the reader raise.
 READ_ERRORS = (
     *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, EOFError, OverflowError),
+    OSError,  # of torch, which seeks to places that a damaged file names
     *(pickle.UnpicklingError, struct.error, AssertionError, SafetensorError),
 )
 

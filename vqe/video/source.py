@@ -128,8 +128,11 @@ def find_stream(container: InputContainer, path: str | Path) -> VideoStream:
     """
     # not the cover of a sound file
     tracks = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if tracks:
-        stream = max(tracks, key=_rank_track)
+    known = [stream for stream in tracks if stream.codec_context is not None]
+    if tracks and not known:
+        raise VideoError(path, "expected a codec that FFmpeg knows, got another. Is it whole?")
+    if known:
+        stream = max(known, key=_rank_track)
         _check_size(path, stream.codec_context.width, stream.codec_context.height)
         return stream
     kinds = sorted({stream.type for stream in container.streams})

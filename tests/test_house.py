@@ -62,3 +62,16 @@ def test_imports_go_up(path):
 def test_an_entry_is_short(name):
     assert len((PACKAGE / f"{name}.py").read_text().splitlines()) <= 26
     assert read_imports(PACKAGE / f"{name}.py") - {"cli"} <= set(RANK)
+
+
+def test_every_test_that_holds_a_promise_is_there():
+    named = re.findall(
+        r"`(tests/[\w/]+\.py)::(test_\w+)`", (REPOSITORY / "docs/reliability.md").read_text()
+    )
+    assert len(named) > 40
+    missing = [
+        f"{file}::{test}"
+        for file, test in named
+        if not re.search(rf"^def {test}\(", (REPOSITORY / file).read_text(), re.M)
+    ]
+    assert missing == []

@@ -115,6 +115,12 @@ def test_an_absurd_time_step_is_a_bad_file(tmp_path):
     assert len(list(iter_frames(path, None))) == 5
 
 
+def test_a_pipe_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "a.mp4")
+    with pytest.raises(VideoError, match="expected a video, got a pipe or a device"):
+        probe_video(tmp_path / "a.mp4")
+
+
 def test_a_codec_that_nobody_knows_is_a_bad_file(tmp_path):
     path = make_clip(tmp_path / "a.mkv")
     data = path.read_bytes()

@@ -115,7 +115,8 @@ def _check_file(path: Path) -> None:
     if not path.exists():
         raise VideoError(path, "expected a video, got no such file")
     if not path.is_file():
-        raise VideoError(path, "expected a video, got a folder")
+        got = "a folder" if path.is_dir() else "a pipe or a device"
+        raise VideoError(path, f"expected a video, got {got}")
     if path.stat().st_size == 0:
         raise VideoError(path, "expected a video, got an empty file")
 

@@ -1,5 +1,6 @@
 """Command line -> exit status: mistakes are one line, bugs keep their traceback."""
 
+import csv
 import os
 import signal
 import subprocess
@@ -103,6 +104,19 @@ def test_what_the_package_raises_by_name_is_one_line(run):
     status, err = run(count, "input=x")
     assert status == 2
     assert err.startswith("error: expected device to be one of auto, cpu")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_a_full_disk_under_a_logger_is_one_line(run):
+    def log(cfg):
+        with open("/dev/full", "w") as file:  # noqa: PTH123
+            csv.writer(file).writerow(["loss", 1.0])
+
+    status, err = run(log, "input=x")
+    assert status == 1
+    assert err.startswith("error: expected space on each disk")
+    assert "No space left on device" in err
     assert len(err.splitlines()) == 1
 
 

@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
+from vqe.files import FULL
+
 FAILED, USAGE, INTERRUPTED, TERMINATED = 1, 2, 130, 143  # exit statuses; 0: all done
 PACKAGE = Path(__file__).resolve().parent
 CONFIG_PACKAGES = ("hydra", "omegaconf")
@@ -33,7 +35,7 @@ def find_status(error: BaseException) -> int | None:
     cause = find_cause(error)
     if _comes_from_config(cause) or type(cause).__name__ in FRAMEWORK_MISTAKES:
         return USAGE
-    if isinstance(cause, OSError) and cause.filename is not None:
+    if isinstance(cause, OSError) and (cause.filename is not None or cause.errno in FULL):
         return FAILED
     if not _is_raised_here(cause):
         return None
@@ -64,6 +66,12 @@ def describe(error: BaseException, arguments: Iterable[str], keys: Iterable[str]
         keys: every key that the config has, with dots.
     """
     cause = find_cause(error)
+    if isinstance(cause, OSError) and cause.errno in FULL and cause.filename is None:
+        # of a write, in a logger of another package too
+        return (
+            f"expected space on each disk that is written to, got: {cause.strerror}. See df, free "
+            "some, or write to another place: paths.outputs=<folder>"
+        )
     if not _comes_from_config(cause):
         return str(cause).strip() or type(cause).__name__
     words = re.split(r"\n *(?:full_key|See |To append|Config search path)", str(cause))[0]

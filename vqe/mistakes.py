@@ -45,12 +45,20 @@ def find_status(error: BaseException) -> int | None:
 def is_interruption(error: BaseException) -> bool:
     """Whether Ctrl-C or SIGTERM is behind an error: Lightning turns it into a SystemExit."""
     return isinstance(error, KeyboardInterrupt) or (
-        isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt)
+        isinstance(error, SystemExit)
+        and (isinstance(error.__context__, KeyboardInterrupt) or _is_late_sigterm(error))
     )
+
+
+def _is_late_sigterm(error: BaseException) -> bool:
+    """Whether it is what Lightning raises after a batch in which SIGTERM came."""
+    return type(error).__name__ == "SIGTERMException"
 
 
 def count_status(interruption: BaseException) -> int:
     """Return the exit status that shells give an interruption: 128 and the signal's number."""
+    if _is_late_sigterm(interruption):
+        return TERMINATED
     cause = (
         interruption if isinstance(interruption, KeyboardInterrupt) else interruption.__context__
     )

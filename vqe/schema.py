@@ -5,6 +5,7 @@ import re
 
 FRAME_COLUMNS = ("img_source", "img_target", "h", "w", "subset", "video_id")
 VIDEO_COLUMNS = ("frame", "fps")  # of CSVs whose rows name a video; empty where they name an image
+CHALLENGE_FPS = 30  # of all its videos
 VIDEO_KEY = ["subset", "video_id"]  # a video_id repeats across subsets
 
 TRAIN_SUBSETS = ("train_supervised_synthetic", "train_supervised_real", "train_unsupervised")

@@ -250,3 +250,22 @@ def test_scores_of_an_untrained_dover_vary_and_do_not_saturate(odd_frames):
     dover = untrained_(DOVER("mobile"))
     scores = dover.score_stills(odd_frames, generator=torch.Generator().manual_seed(0), num_clips=1)
     assert ((scores > 0.02) & (scores < 0.98)).all() and scores.std() > 0.01
+
+
+def test_weights_that_are_no_numbers_are_refused(state):
+    bad = {key: value.clone() for key, value in state.items()}
+    key = next(key for key, value in bad.items() if value.is_floating_point())
+    bad[key].view(-1)[0] = torch.nan
+    with pytest.raises(ValueError, match=f"not finite: {key.removeprefix('_model.')}"):
+        load_weights(UNetLite(), bad)
+
+
+def test_an_exported_critic_with_a_flipped_byte_is_refused(tmp_path):
+    network = UNetLite(widths=(4, 4, 4, 4, 8), depths=(1, 1, 1, 1, 1))
+    path = tmp_path / "own.safetensors"
+    export_critic(network, path, "a test")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"own\.safetensors, got others: the file is damaged"):
+        load_weights(network, path)

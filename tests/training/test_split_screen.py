@@ -9,6 +9,7 @@ import torch
 from conftest import draw_frame
 
 from vqe.data import VQEDataModule
+from vqe.data.index import NO_VIDEO
 from vqe.pixels import rgb_chw_u8
 from vqe.schema import FRAME_COLUMNS
 from vqe.training.callbacks import SplitScreen
@@ -35,7 +36,8 @@ def run(callback, videos=VIDEOS, stop=None):
         for i in range(FRAMES)
     ]
     data = VQEDataModule("unread")
-    data.tables["holdout"] = pd.DataFrame(rows, columns=FRAME_COLUMNS)
+    table = pd.DataFrame(rows, columns=FRAME_COLUMNS)
+    data.tables["holdout"] = table.assign(frame=NO_VIDEO, fps=NO_VIDEO)
     trainer = SimpleNamespace(datamodule=data)
     callback.on_test_start(trainer, None)
     batches = 0

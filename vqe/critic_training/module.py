@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from vqe.critics import UNetLite
 from vqe.critics.unetlite import SqueezeExcite
+from vqe.finite import check_losses
 from vqe.pixels import dequantise, to_challenge_range
-from vqe.training.optimizer import build_optimizer, regroup
+from vqe.training.checkpoints import check_network_state, network_weights
+from vqe.training.optimizer import build_optimizer, regroup, stop_at_bad_gradient
 from vqe.training.schedule import forget_lengths, schedule_steps
 
 
@@ -61,9 +63,14 @@ class CriticModule(LightningModule):
     def training_step(self, batch: dict[str, Tensor], batch_index: int) -> Tensor:
         """Return the weighted loss of a batch."""
         losses = self._shared_step(batch)
+        check_losses(losses, self.global_step + 1)
         named = {f"train/{name}": value.detach() for name, value in losses.items()}
         self.log_dict(named, prog_bar=True, batch_size=len(batch["frames"]))
         return losses["loss"]
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Stop before a gradient that is not finite changes the weights."""
+        stop_at_bad_gradient(self)
 
     def validation_step(self, batch: dict[str, Tensor], batch_index: int) -> None:
         """Log the losses on held-out content."""
@@ -85,6 +92,9 @@ class CriticModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let a schedule end where this run ends, and an optimizer go on in this run's groups."""
+        check_network_state(
+            self.network, network_weights(checkpoint), self.trainer.ckpt_path or "the checkpoint"
+        )
         forget_lengths(checkpoint)
         if self.optimizer is not None:
             regroup(checkpoint, build_optimizer(self.optimizer, self.network), self.network)

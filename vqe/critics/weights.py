@@ -13,7 +13,7 @@ import struct
 import typing
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from vqe.inputs import UNTRAINED, explain_source, require_weights
+from vqe.state_dict import DIGEST, check_digest, check_state
 
 log = logging.getLogger(__name__)
 
 PREFIX = "_model."  # of the tensors in VQA.ckpt
-SHOWN_KEYS = 10
+WINDOW_INDEX = "relative_position_index"
 # Metadata of the files that train_vqa.py writes.
 SIZES = "sizes"  # JSON: widths and depths of the UNetLite
 ABOUT = "about"  # what the critic is, for the log
@@ -93,8 +94,10 @@ def load_weights(module: nn.Module, source: str | Path | Mapping[str, Tensor]) -
     for key in module.unused_keys:
         state.pop(key, None)
     own = module.state_dict()
+    counters = {key: value for key, value in own.items() if not value.is_floating_point()}
+    state = counters | state  # they may be missing
     _check_state(state, own, f"{name}, weights of {type(module).__name__}")
-    module.load_state_dict({key: state.get(key, value) for key, value in own.items()})
+    module.load_state_dict(state)
     return module.eval()
 
 
@@ -111,11 +114,15 @@ def read_checkpoint(path: str | Path, checkpoint_name: str) -> dict:
     """
     path = Path(path)
     require_weights(path, "model_vqa", checkpoint_name)
+    digest = None
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        with torch.serialization.safe_globals(CONFIG_CLASSES):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with safe_open(path, "pt") as file:
+                digest = (file.metadata() or {}).get(DIGEST)
+            content = load_file(path)
+        else:
+            with torch.serialization.safe_globals(CONFIG_CLASSES):
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except READ_ERRORS as error:
         raise ValueError(_explain_failure(path, checkpoint_name, error)) from error
     if not isinstance(content, dict):
@@ -123,6 +130,7 @@ def read_checkpoint(path: str | Path, checkpoint_name: str) -> dict:
             f"expected a dict of tensors, got {type(content).__name__} ({path}). "
             f"{explain_source(checkpoint_name)}"
         )
+    check_digest(content, digest, str(path))
     return content
 
 
@@ -164,33 +172,17 @@ def _explain_failure(path: Path, checkpoint_name: str, error: BaseException) -> 
 
 
 def _check_state(state: dict[str, Tensor], own: dict[str, Tensor], name: str) -> None:
-    """Hold keys and shapes against the module's; integer buffers may be missing."""
-    missing = [k for k, v in own.items() if k not in state and v.is_floating_point()]
-    unexpected = [k for k in state if k not in own]
-    misshapen = []
-    for key in state.keys() & own.keys():
-        value, expected = state[key], own[key]
-        if not isinstance(value, Tensor):
-            misshapen.append(f"{key} (expected a tensor, got {type(value).__name__})")
-        elif value.shape != expected.shape:
-            misshapen.append(f"{key} (expected {list(expected.shape)}, got {list(value.shape)})")
-        elif key.endswith("relative_position_index") and not torch.equal(
-            value.cpu(), expected.cpu()
-        ):
-            misshapen.append(f"{key} (expected the index of windows of 8x7x7, got another)")
-    lists = {"missing": missing, "unexpected": unexpected, "misshapen": sorted(misshapen)}
-    found = [f"{len(keys)} {what}: {_shorten(keys)}" for what, keys in lists.items() if keys]
-    if found:
-        raise ValueError(
-            f"expected the {len(own)} keys of the published checkpoint, got {'; '.join(found)} "
-            f"({name}). Check that the file belongs to this critic and variant"
-        )
-
-
-def _shorten(keys: Iterable[str]) -> str:
-    keys = list(keys)
-    more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
-    return ", ".join(keys[:SHOWN_KEYS]) + more
+    """Hold a state dict against the module's, and the windows' index against its values."""
+    check_state(
+        *(state, own, name),
+        what="the published checkpoint",
+        advice="Check that the file belongs to this critic and variant",
+    )
+    for key, expected in own.items():
+        if key.endswith(WINDOW_INDEX) and not torch.equal(state[key].cpu(), expected.cpu()):
+            raise ValueError(
+                f"expected the index of windows of 8x7x7, got another, misshapen: {key} ({name})"
+            )
 
 
 @torch.no_grad()

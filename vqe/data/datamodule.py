@@ -9,13 +9,15 @@ import pandas as pd
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Sampler
 
+from vqe.building.discovery import BadVideoError
+from vqe.building.extraction import MARKER, read_extraction
 from vqe.data.clips import Clips
 from vqe.data.dataset import FrameDataset
 from vqe.data.index import NO_VIDEO, filter_rows, read_index, split_videos
 from vqe.data.loader import FrameLoader
 from vqe.data.samplers import MixedBatches, ShuffledBatches, VideoBatches
 from vqe.data.transforms import PairedTransform
-from vqe.schema import VIDEO_KEY
+from vqe.schema import CHALLENGE_FPS, VIDEO_KEY
 
 log = logging.getLogger(__name__)
 
@@ -210,6 +212,38 @@ class VQEDataModule(LightningDataModule):
         """
         subset, video_id = self.tables[split][VIDEO_KEY].iloc[index]
         return str(subset), str(video_id)
+
+    def rates(self, split: str = "holdout") -> dict[tuple[str, str], int]:
+        """Return the frame rate of each video, by subset and video_id.
+
+        It is that of the rows or, for extracted frames, of the record beside them; pictures
+        without one are the challenge's, at `CHALLENGE_FPS`.
+
+        Raises:
+            ValueError: a record is damaged.
+        """
+        firsts = self.tables[split].drop_duplicates(VIDEO_KEY)
+        return {
+            (str(row.subset), str(row.video_id)): self._rate_of(str(row.img_source), int(row.fps))
+            for row in firsts.itertuples()
+        }
+
+    def _rate_of(self, source: str, fps: int) -> int:
+        if fps != NO_VIDEO:
+            return fps
+        folder = (self.root / source).parent.parent
+        try:
+            record = read_extraction(folder)
+        except BadVideoError as error:
+            reasons = "; ".join(f"{file.path} {file.reason}" for file in error.files)
+            raise ValueError(f"expected the rate of extracted frames, got: {reasons}") from error
+        rate = record.origin.get("video_fps") if record else CHALLENGE_FPS
+        if not isinstance(rate, int) or rate < 1:
+            raise ValueError(
+                f"expected video_fps, a whole number above 0, got {rate!r} ({folder / MARKER}). "
+                "Extract the frames again with dataset_builder.py"
+            )
+        return rate
 
     def _load(
         self, dataset: FrameDataset, batches: Sampler, workers: int, *, largest: int

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from vqe.export.complexity import fuse
 from vqe.files import complete_or_absent
+from vqe.finite import check_weights
 from vqe.models.enhancement import has_memory
 
 log = logging.getLogger(__name__)
@@ -59,8 +60,10 @@ def export_onnx(
 
     Raises:
         RuntimeError: a package is missing, or the two differ by more than `tolerance`.
+        NonFiniteError: a weight is not finite.
     """
     _require_packages()
+    check_weights(network.state_dict(), type(network).__name__)
     path = Path(path)
     network = fuse(copy.deepcopy(network).cpu().float()).eval()
     with complete_or_absent(path) as part:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vqe.finite import check_frames
 from vqe.inference.onnx_runner import OnnxRunner
 from vqe.inference.torch_runner import TorchRunner
 from vqe.inference.weights import find_weights
@@ -90,11 +91,16 @@ class Enhancer:
         return from_unit(self.planes(to_unit(rgb)), rgb.dtype)
 
     def planes(self, planes: np.ndarray) -> np.ndarray:
-        """Enhance the next frame, contiguous float32 RGB [3,H,W] in [0,1], as is the result."""
+        """Enhance the next frame, contiguous float32 RGB [3,H,W] in [0,1], as is the result.
+
+        Raises:
+            NonFiniteError: the network gave NaN.
+        """
         if planes.shape != self._size:
             self.reset()
             self._size = planes.shape
         enhanced = self._runner.run(planes)
+        check_frames(enhanced, self.name)
         if self.strength is not None and self.strength < 1:
             enhanced = planes + np.float32(self.strength) * (enhanced - planes)
         return enhanced

@@ -9,13 +9,15 @@ from typing import Any
 
 import safetensors
 from hydra.utils import instantiate
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
 from vqe.export.onnx import export_onnx
 from vqe.files import complete_or_absent
 from vqe.inputs import find_network
-from vqe.training.checkpoints import NETWORK_CONFIG, build_known, load_network
+from vqe.state_dict import DIGEST, check_digest
+from vqe.training.checkpoints import NETWORK_CONFIG, build_known, load_network, load_state
 
 CACHE = "vqe/onnx"  # below the user's folder for caches
 
@@ -95,10 +97,15 @@ def _build_without(network_config: dict[str, Any] | None) -> Weights:
 
 def _load_shipped(path: Path) -> nn.Module:
     """Build the network that a safetensors file names in its metadata, with its weights."""
-    with safetensors.safe_open(path, "pt") as file:
-        config = (file.metadata() or {}).get(NETWORK_CONFIG)
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            facts = file.metadata() or {}
+        state, config = load_file(path), json.loads(facts.get(NETWORK_CONFIG, "null"))
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"expected a network in {path}, got a damaged file: {error}") from error
     if config is None:
         raise ValueError(f"expected {NETWORK_CONFIG!r} in the metadata of {path}, got none")
-    network = build_known(json.loads(config), path)
-    network.load_state_dict(load_file(path))
+    check_digest(state, facts.get(DIGEST), str(path))
+    network = build_known(config, path)
+    load_state(network, state, path)
     return network

@@ -12,8 +12,9 @@ from vqe.critics.feature_cache import FeatureCache
 from vqe.critics.frozen_critics import FrozenCritics
 from vqe.data import VQEDataModule
 from vqe.device import choose_precision
+from vqe.training.checkpoints import CheckpointFile
 from vqe.training.module import VQEModule
-from vqe.training.quiet import quiet_lightning
+from vqe.training.quiet import leave_out_host, quiet_lightning
 
 log = logging.getLogger(__name__)
 instantiate = functools.partial(hydra_instantiate, _convert_="all")
@@ -63,7 +64,8 @@ def build_callbacks(cfg: DictConfig) -> list[Callback]:
 def build_trainer(cfg: DictConfig) -> Trainer:
     """Build the trainer with the loggers and callbacks; choose a precision where none is set."""
     quiet_lightning()
-    parts: dict[str, Any] = {"callbacks": build_callbacks(cfg)}
+    leave_out_host()
+    parts: dict[str, Any] = {"callbacks": build_callbacks(cfg), "plugins": [CheckpointFile()]}
     parts["logger"] = [instantiate(logger) for logger in cfg.get("logger", {}).values() if logger]
     if cfg.trainer.precision is None:
         parts["precision"] = choose_precision(cfg.trainer.accelerator)

@@ -1,17 +1,60 @@
-"""Checkpoint file -> the network in it, without running code of the file."""
+"""Checkpoint file <-> the network in it, without running code of the file."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
 from hydra.utils import instantiate
+from pytorch_lightning.plugins import TorchCheckpointIO
 from torch import nn
 
 from vqe import models
+from vqe.files import complete_or_absent
 from vqe.inputs import require_checkpoint
+from vqe.state_dict import DIGEST, check_digest, check_state, digest_tensors
 
 NETWORK_CONFIG = "network_config"  # key in a checkpoint: how to build the network again
 NETWORK_PREFIX = "network."  # of its weights' names in a checkpoint
+
+
+class CheckpointFile(TorchCheckpointIO):
+    """How Lightning writes and reads checkpoints: complete or absent, with a digest in them."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint."""
+        sealed = checkpoint | {DIGEST: digest_tensors(checkpoint)}
+        with complete_or_absent(Path(path)) as part, part.open("wb") as file:
+            torch.save(sealed, file)
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """Read a checkpoint as `read_tensors` does."""
+        return read_tensors(Path(path))
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of Lightning onto the CPU, without running code in it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such checkpoint, or damaged.
+    """
+    require_checkpoint(path)
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling fails in as many ways as there are files
+        raise ValueError(f"expected tensors and plain values in {path}, got: {error}") from error
+    state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+        raise ValueError(
+            f"expected a checkpoint with a dict of tensors under 'state_dict', got {path} with "
+            f"{type(state).__name__}. Take one that train_vqe.py wrote"
+        )
+    check_digest(checkpoint, checkpoint.get(DIGEST), str(path))
+    return checkpoint
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -19,14 +62,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no such checkpoint.
+        ValueError: it is no such checkpoint, or damaged.
     """
-    require_checkpoint(path)
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # unpickling fails in as many ways as there are files
-        raise ValueError(f"expected tensors and plain values in {path}, got: {error}") from error
-    if not isinstance(checkpoint, dict) or NETWORK_CONFIG not in checkpoint:
+    checkpoint = read_tensors(path)
+    if NETWORK_CONFIG not in checkpoint:
         raise ValueError(
             f"expected a checkpoint of train_vqe.py, got {path} without {NETWORK_CONFIG!r}"
         )
@@ -42,6 +81,10 @@ def load_network(
         path: a checkpoint of `train_vqe.py`.
         config: how to build the network; None builds what the checkpoint names, if that is a
             network of `vqe.models`: a checkpoint does not choose what code runs.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, of another network, or its weights are not finite.
     """
     checkpoint = read_checkpoint(path)
     if config is None:
@@ -49,8 +92,31 @@ def load_network(
         network = build_known(config, path)
     else:
         network = instantiate(config, _convert_="all")
-    network.load_state_dict(network_weights(checkpoint))
+    load_state(network, network_weights(checkpoint), path)
     return network, config
+
+
+def load_state(network: nn.Module, state: dict[str, Any], path: str | Path) -> None:
+    """Give a network the weights of a file.
+
+    Raises:
+        ValueError: they are not this network's, or not finite.
+    """
+    check_network_state(network, state, path)
+    network.load_state_dict(state)
+
+
+def check_network_state(network: nn.Module, state: dict[str, Any], path: str | Path) -> None:
+    """See that the weights of a file are a network's and finite.
+
+    Raises:
+        ValueError: they are not.
+    """
+    check_state(
+        *(state, network.state_dict(), str(path)),
+        what=type(network).__name__,
+        advice="Take a checkpoint of this network, from before its training diverged",
+    )
 
 
 def read_same_network(path: Path, network_config: dict[str, Any], option: str) -> dict[str, Any]:
@@ -86,9 +152,9 @@ def build_known(config: dict[str, Any], path: Path) -> nn.Module:
     Raises:
         ValueError: the config names something else, or arguments that it does not take.
     """
-    target = config.get("_target_", "")
+    target = config.get("_target_") if isinstance(config, dict) else config
     known = {f"vqe.models.{name}": name for name in models.__all__}
-    if target not in known:
+    if not isinstance(target, str) or target not in known:
         raise ValueError(
             f"expected one of {', '.join(known)}, got {target!r} ({path}). "
             "For a network of your own, name its config: model_vqe=<yours>"
@@ -96,5 +162,5 @@ def build_known(config: dict[str, Any], path: Path) -> nn.Module:
     arguments = {name: value for name, value in config.items() if name != "_target_"}
     try:
         return getattr(models, known[target])(**arguments)
-    except TypeError as error:
+    except Exception as error:  # numbers out of range fail wherever they are used
         raise ValueError(f"expected arguments of {target}, got {arguments} ({path})") from error

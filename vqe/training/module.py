@@ -10,16 +10,17 @@ from pytorch_lightning import LightningModule
 from torch import nn
 
 from vqe.critics.frozen_critics import FrozenCritics
+from vqe.finite import check_frames, check_losses
 from vqe.losses import Step, WeightedTerms
 from vqe.losses.errors import rmse, squared_error
 from vqe.models.crop import Crop
 from vqe.models.enhancement import VideoEnhancer, enhance, flatten_clips
 from vqe.pixels import dequantise, quantise, to_unit_range
 from vqe.schema import SCORES
-from vqe.training.checkpoints import NETWORK_CONFIG
+from vqe.training.checkpoints import NETWORK_CONFIG, check_network_state, network_weights
 from vqe.training.cropping import crop_batch
 from vqe.training.metrics import ValidationMetrics
-from vqe.training.optimizer import build_optimizer, regroup
+from vqe.training.optimizer import build_optimizer, regroup, stop_at_bad_gradient
 from vqe.training.schedule import forget_lengths, schedule_steps
 
 log = logging.getLogger(__name__)
@@ -108,12 +109,17 @@ class VQEModule(LightningModule):
         """Return the weighted loss of a batch."""
         progress = self._progress()
         step, values = self._shared_step(batch, progress)
+        check_losses(values, self.global_step + 1)
         named = {f"train/{name}": value.detach() for name, value in values.items()}
         self.log_dict(named, prog_bar=True, batch_size=len(step.x))
         factors = self.loss.factors(progress)
         self.log_dict({f"train/{name}_factor": factor for name, factor in factors.items()})
         self.log("train/lr", self.optimizers().param_groups[0]["lr"])
         return values["loss"]
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Stop before a gradient that is not finite changes the weights."""
+        stop_at_bad_gradient(self)
 
     def _progress(self) -> float:
         """Share of the whole training that is done, in [0,1]."""
@@ -176,7 +182,9 @@ class VQEModule(LightningModule):
         if batch_index == 0:
             self.videos.begin()
         frames = dequantise(batch["x"])
-        return quantise(self.videos.enhance(self.network, frames, int(batch["video"][0])))
+        enhanced = self.videos.enhance(self.network, frames, int(batch["video"][0]))
+        check_frames(enhanced, f"the network, after {self.global_step} steps of this run")
+        return quantise(enhanced)
 
     def _score(
         self, batch: dict[str, torch.Tensor], rendered_u8: torch.Tensor, chosen: torch.Tensor
@@ -197,6 +205,9 @@ class VQEModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Let a schedule end where this run ends, and an optimizer go on in this run's groups."""
+        check_network_state(
+            self.network, network_weights(checkpoint), self.trainer.ckpt_path or "the checkpoint"
+        )
         forget_lengths(checkpoint)
         if self.optimizer is not None:
             regroup(checkpoint, build_optimizer(self.optimizer, self.network), self.network)

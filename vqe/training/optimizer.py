@@ -1,10 +1,13 @@
-"""Network -> its optimizer; a saved optimizer -> one whose parameters lie in other groups."""
+"""Network -> its optimizer, gradients checked; a saved optimizer -> one with other groups."""
 
 from collections.abc import Callable
 from typing import Any
 
+from pytorch_lightning import LightningModule
 from torch import nn
 from torch.optim import Optimizer
+
+from vqe.finite import check_gradients
 
 OF_EVERY_GROUP = ("base_lrs", "_last_lr", "lr_lambdas")  # of a schedule: an entry a group
 
@@ -21,6 +24,18 @@ def build_optimizer(factory: Callable[..., Optimizer], network: nn.Module) -> Op
     target = getattr(factory, "func", factory)  # of a functools.partial
     takes_parameters = isinstance(target, type) and issubclass(target, Optimizer)
     return factory(network.parameters() if takes_parameters else network)
+
+
+def stop_at_bad_gradient(module: LightningModule) -> None:
+    """See that the gradient of `module.network` is finite, before the optimizer takes it.
+
+    In fp16 the gradient scaler leaves such a step out and lowers its scale: that is no error.
+
+    Raises:
+        NonFiniteError: it is not.
+    """
+    if getattr(module.trainer.precision_plugin, "scaler", None) is None:
+        check_gradients(module.network, module.global_step + 1)
 
 
 def regroup(checkpoint: dict[str, Any], optimizer: Optimizer, network: nn.Module) -> None:

@@ -1,7 +1,10 @@
-"""What Lightning says of every run and is no news here: left out of logs and warnings."""
+"""What is no news, or nobody's business: left out of logs, warnings and their files' names."""
 
 import logging
 import warnings
+from types import SimpleNamespace
+
+from tensorboard.summary.writer import event_file_writer
 
 LIGHTNING_LOG = "pytorch_lightning.utilities.rank_zero"
 ADVERTISED = ("💡 Tip: ", "TPU available: ")  # how records begin
@@ -18,6 +21,11 @@ def quiet_lightning() -> None:
     logging.getLogger(LIGHTNING_LOG).addFilter(_is_news)
     for message in EXPECTED:
         warnings.filterwarnings("ignore", message)
+
+
+def leave_out_host() -> None:
+    """Let TensorBoard's files, which people publish, say `run` where they name this machine."""
+    event_file_writer.socket = SimpleNamespace(gethostname=lambda: "run")
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -13,7 +13,12 @@ from vqe.data import VQEDataModule
 from vqe.export.complexity import log_complexity
 from vqe.export.onnx import export_onnx
 from vqe.training.assembly import build_data, build_module, build_trainer
-from vqe.training.checkpoints import load_network, network_weights, read_same_network
+from vqe.training.checkpoints import (
+    load_network,
+    load_state,
+    network_weights,
+    read_same_network,
+)
 from vqe.training.module import VQEModule
 from vqe.training.sweeping import check_direction
 
@@ -66,7 +71,7 @@ def start_from(path: Path, module: VQEModule) -> None:
         ValueError: the checkpoint holds another network.
     """
     checkpoint = read_same_network(path, module.network_config, "init_from")
-    module.network.load_state_dict(network_weights(checkpoint))
+    load_state(module.network, network_weights(checkpoint), path)
     log.info("starting from the weights of %s", path)
 
 

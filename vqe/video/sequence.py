@@ -14,25 +14,23 @@ class VideoSequence:
     A file has its name once it is complete, which is when the next one begins or at `close`.
 
     Args:
-        fps: frame rate.
         crf: x264's quality.
 
     Attributes:
         written: complete files.
     """
 
-    def __init__(self, *, fps: int, crf: int) -> None:
-        self.fps = fps
+    def __init__(self, *, crf: int) -> None:
         self.crf = crf
         self.written = 0
         self._path: Path | None = None
         self._writer: VideoWriter | None = None
 
-    def write(self, path: Path, frames: Iterable[np.ndarray]) -> None:
-        """Append frames, uint8 BGR [H,W,3], to the file of this path."""
+    def write(self, path: Path, frames: Iterable[np.ndarray], *, fps: int) -> None:
+        """Append frames, uint8 BGR [H,W,3], to the file of this path, which has this rate."""
         if path != self._path:
             self.close()
-            self._path, self._writer = path, VideoWriter(path, fps=self.fps, crf=self.crf)
+            self._path, self._writer = path, VideoWriter(path, fps=fps, crf=self.crf)
         for frame in frames:
             self._writer.write(frame)
 

@@ -23,18 +23,21 @@ class RenderVideos(FrameCallback):
 
     Args:
         folder: where the videos go.
-        fps: frame rate; the challenge renders at 30.
+        fps: frame rate; None: that of the rows, 30 as in the challenge where they have none.
         crf: x264's quality; the challenge's is 18.
     """
 
-    def __init__(self, folder: str, *, fps: int = 30, crf: int = 18) -> None:
+    def __init__(self, folder: str, *, fps: int | None = None, crf: int = 18) -> None:
         self.folder = Path(folder)
-        self.files = VideoSequence(fps=fps, crf=crf)
+        self.fps = fps
+        self.files = VideoSequence(crf=crf)
+        self._rates: dict[tuple[str, str], int] = {}
 
     def begin(self, data: VQEDataModule, split: str) -> None:
         """Make the folder and check that no two videos share a name."""
         check_unique_ids(data.tables[split])
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._rates = data.rates(split)
         self.files.written = 0
 
     def take(
@@ -43,7 +46,8 @@ class RenderVideos(FrameCallback):
         """Append the frames of a batch without targets."""
         if outputs["rmse"] is None:
             frames = map(bgr_hwc_u8, outputs["enhanced_u8"])
-            self.files.write(self.folder / f"{video[1]}.mp4", frames)
+            path = self.folder / f"{video[1]}.mp4"
+            self.files.write(path, frames, fps=self.fps or self._rates[video])
 
     def finish(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         """Complete the last video."""

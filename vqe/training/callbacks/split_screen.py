@@ -28,22 +28,31 @@ class SplitScreen(FrameCallback):
         folder: where the videos go.
         videos: how many, of each rank.
         line: width in pixels of the white line between the halves.
-        fps: frame rate.
+        fps: frame rate; None: that of the rows, 30 where they have none.
         crf: x264's quality.
     """
 
     def __init__(
-        self, folder: str, *, videos: int = 4, line: int = 2, fps: int = 30, crf: int = 18
+        self,
+        folder: str,
+        *,
+        videos: int = 4,
+        line: int = 2,
+        fps: int | None = None,
+        crf: int = 18,
     ) -> None:
         self.folder = Path(folder)
         self.videos = videos
         self.line = line
-        self.files = VideoSequence(fps=fps, crf=crf)
+        self.fps = fps
+        self.files = VideoSequence(crf=crf)
+        self._rates: dict[tuple[str, str], int] = {}
         self._seen: set[tuple[str, str]] = set()
 
     def begin(self, data: VQEDataModule, split: str) -> None:
         """Make the folder and start counting."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._rates = data.rates(split)
         self.files.written, self._seen = 0, set()
 
     def take(
@@ -53,7 +62,8 @@ class SplitScreen(FrameCallback):
         self._seen.add(video)
         if len(self._seen) <= self.videos:
             halves = join_halves(batch["x"], outputs["enhanced_u8"], self.line)
-            self.files.write(self.folder / f"{'_'.join(video)}.mp4", map(bgr_hwc_u8, halves))
+            path, fps = self.folder / f"{'_'.join(video)}.mp4", self.fps or self._rates[video]
+            self.files.write(path, map(bgr_hwc_u8, halves), fps=fps)
 
     def finish(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         """Complete the last video."""

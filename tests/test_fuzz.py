@@ -20,13 +20,17 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from challenge_data import build, make_data
 from clips import draw_frame, make_clip
 from download_data import FILES, TRAIN, TRAIN_BYTES
 from file_server import pack
+from safetensors.torch import save
 
 from vqe.building.build import BuildError
 from vqe.cli import REPOSITORY
+from vqe.critics import UNetLite
+from vqe.critics.weights import load_weights
 from vqe.data.index import read_index
 from vqe.data.reading import FrameReader
 from vqe.data.rows import FrameRows
@@ -37,6 +41,7 @@ from vqe.inference import Enhancer
 from vqe.inference.pictures import enhance_picture
 from vqe.mistakes import find_status
 from vqe.synthesis.sources import read_picture
+from vqe.training.checkpoints import load_network
 from vqe.video import VideoFrames, iter_frames, probe_video
 from vqe.video.facts import probe_facts
 from vqe.video.timed import Cut, read_timed
@@ -240,6 +245,47 @@ def test_tables(folder):
 
     assert try_reader(read, replace(folder, "train.csv", ("\n".join(rows) + "\n").encode()))
     fuzz(300, "tables", make, read, folder)
+
+
+def check_network(network):
+    for name, value in network.state_dict().items():
+        assert torch.isfinite(value).all(), name
+    return network
+
+
+def test_checkpoints_of_networks(folder, nano_checkpoint):
+    data = nano_checkpoint.read_bytes()
+    shapes = {k: v.shape for k, v in load_network(nano_checkpoint)[0].state_dict().items()}
+
+    def read(path):
+        network = check_network(load_network(path)[0])
+        assert {k: v.shape for k, v in network.state_dict().items()} == shapes
+
+    def make(rng, folder):
+        return (replace(folder, "best.ckpt", mutate(data, rng)),)
+
+    fuzz(150, "checkpoints", make, read, folder)
+
+
+@pytest.mark.parametrize("suffix", ["ckpt", "safetensors"])
+def test_weights_of_critics(folder, suffix):
+    widths, depths = (4, 8), (1, 1)
+    state = {k: v.contiguous() for k, v in UNetLite(widths, depths).state_dict().items()}
+    if suffix == "ckpt":
+        buffer = io.BytesIO()
+        torch.save({"state_dict": state}, buffer)
+        data = buffer.getvalue()
+    else:
+        data = save(state)
+
+    def read(path):
+        check_network(load_weights(UNetLite(widths, depths), path))
+
+    def make(rng, folder):
+        return (replace(folder, f"VQA.{suffix}", mutate(data, rng)),)
+
+    assert try_reader(read, replace(folder, f"VQA.{suffix}", data))
+    fuzz(60, suffix, make, read, folder)
 
 
 @pytest.mark.parametrize("inner", [True, False])

@@ -26,7 +26,7 @@ def check_losses(values: Mapping[str, Tensor], step: int) -> None:
     """
     if torch.stack([value.detach().float() for value in values.values()]).isfinite().all():
         return
-    bad = {name: float(value) for name, value in values.items() if not value.isfinite()}
+    bad = {name: value.item() for name, value in values.items() if not value.isfinite()}
     listing = ", ".join(f"{name} = {value}" for name, value in bad.items())
     raise NonFiniteError(f"expected finite loss terms, got {listing} in step {step}. {ADVICE}")
 

@@ -33,6 +33,7 @@ from vqe.critics.frozen_critics import FrozenCritics
 UNTRAINED = {"input": keep_input, "opencv": enhance_opencv}
 TRAINED = ("sample", "nano", "lut", "base", "recurrent")
 NETWORKS = (*UNTRAINED, *TRAINED)
+QUICK_NETWORKS = (*UNTRAINED, "nano")
 FIRST_SEED = 2025
 Row = dict[str, float | None]
 
@@ -118,15 +119,16 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     parser.add_argument("--clean", type=Path, help="measure on this clean footage, degraded")
-    parser.add_argument("--networks", default=",".join(NETWORKS), help="which, with commas")
+    parser.add_argument("--networks", help=f"which, with commas, of {', '.join(NETWORKS)}")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each network")
     parser.add_argument("--footage", type=Path, help="folder with the demo's clips; else fetched")
     folder = REPOSITORY / "outputs" / "benchmark_enhancement"
     parser.add_argument("--folder", type=Path, default=folder, help="work folder")
-    parser.add_argument("--quick", action="store_true", help="one step on drawn frames, one seed")
+    parser.add_argument("--quick", action="store_true", help="one step, tiny frames: does it run?")
     parser.add_argument("overrides", nargs="*", help="Hydra overrides for the trainings")
     options = parser.parse_args(arguments)
-    options.networks = options.networks.split(",")
+    standard = QUICK_NETWORKS if options.quick else NETWORKS
+    options.networks = options.networks.split(",") if options.networks else list(standard)
     unknown = sorted(set(options.networks) - set(NETWORKS))
     if unknown:
         parser.error(f"expected --networks of {', '.join(NETWORKS)}, got {', '.join(unknown)}")

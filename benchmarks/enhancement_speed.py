@@ -17,6 +17,7 @@ SIZES = {"360p": (360, 640), "720p": (720, 1280)}
 SPEED = ("macs_g", *(f"{kind}_ms_{size}" for size in SIZES for kind in ("torch", "onnx")))
 THREADS = 2
 QUICK_CHECK = ((36, 64), (72, 128))
+QUICK_SHRINK = 10  # of the sizes, where figures need not mean anything
 CPU = torch.device("cpu")
 
 
@@ -33,7 +34,9 @@ def measure_speed(network: nn.Module, folder: Path, *, quick: bool) -> dict[str,
     torch.set_num_threads(THREADS)
     try:
         for size, (height, width) in SIZES.items():
-            frame = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+            shrink = QUICK_SHRINK if quick else 1
+            shape = (1, 3, height // shrink, width // shrink)
+            frame = torch.rand(shape, generator=torch.Generator().manual_seed(0))
             run = {"torch": run_torch(network, frame), "onnx": run_onnx(path, network, frame)}
             for candidate in run.values():
                 candidate()

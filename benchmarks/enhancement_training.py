@@ -11,7 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from vqe.cli import CONF_DIR
+from vqe.cli import CONF_DIR, register_resolvers
 from vqe.critics.frozen_critics import FrozenCritics
 from vqe.files import complete_or_absent
 from vqe.training.assembly import build_critics
@@ -98,6 +98,7 @@ class Trainer:
         places = (f"paths.run='{run}'", f"paths.runs='{run}'", f"dataset.path='{self.data}'")
         chosen = (f"model_vqe={CONFIGS.get(network, network)}", f"seed={seed}")
         special = (*RECIPES.get(network, ()), *(QUICK if self.quick else ()))
+        register_resolvers()
         GlobalHydra.instance().clear()
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
             overrides = [*ALWAYS, *places, *chosen, *special, *self.overrides]

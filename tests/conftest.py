@@ -1,8 +1,13 @@
 """Fixtures every test file may use: a small data folder and composed configs."""
 
+import logging
 import os
+import runpy
 import shutil
+import signal
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -11,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from challenge_data import make_data
+from filelock import FileLock
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from network_checks import perturb
@@ -24,6 +30,11 @@ from vqe.training.checkpoints import NETWORK_CONFIG, NETWORK_PREFIX
 
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with what takes long, so that workers end together; else the order stays."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 def draw_frame(video: int, frame: int, height: int = 72, width: int = 96) -> np.ndarray:
@@ -79,6 +90,9 @@ def write_data(root: Path) -> Path:
     return root
 
 
+HANGS = 3600  # seconds after which a command counts as hanging; no test is about time
+
+
 def run_command(command: list[str], folder: Path, *, threads: int = 1) -> str:
     """Run a command as a user would; return what it printed. It must end well."""
     done = subprocess.run(
@@ -87,7 +101,7 @@ def run_command(command: list[str], folder: Path, *, threads: int = 1) -> str:
         env=os.environ | {"OMP_NUM_THREADS": str(threads)},
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=HANGS,
         check=False,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
@@ -104,6 +118,62 @@ def is_running(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def run_here(script: Path, arguments: list[str], folder: Path) -> int:
+    """Run a script as `python <script> <arguments>` in this process: torch is imported already.
+
+    Working directory, environment, logging, signal handlers and thread counts are put back.
+
+    Returns:
+        The exit status.
+    """
+    root, cwd, environment = logging.getLogger(), Path.cwd(), dict(os.environ)
+    handlers, level, argv, path = root.handlers[:], root.level, sys.argv, sys.path[:]
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    threads, cv2_threads = torch.get_num_threads(), cv2.getNumThreads()
+    sys.argv = [str(script), *map(str, arguments)]
+    sys.path.insert(0, str(script.parent))
+    os.chdir(folder)
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    finally:
+        os.chdir(cwd)
+        sys.argv, sys.path[:] = argv, path
+        os.environ.clear()
+        os.environ.update(environment)
+        for handler in set(root.handlers) - set(handlers):
+            root.removeHandler(handler)
+            handler.close()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        signal.signal(signal.SIGTERM, on_sigterm)
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(cv2_threads)
+        GlobalHydra.instance().clear()
+    return 0
+
+
+def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Make a folder that all workers of a test run share: the first that needs it fills it.
+
+    Args:
+        factory: tells where a run's folders lie.
+        name: of the folder.
+        make: fills the new folder.
+    """
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, done = shared / name, shared / f"{name}.done"
+    with FileLock(shared / f"{name}.lock"):
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a maker that failed
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,8 @@
 """A sweep over the demo's recipe finds the lowest error of its trials, and knows its direction."""
 
-import subprocess
-import sys
-
 import pandas as pd
 import pytest
-from conftest import TINY, run_command
+from conftest import TINY, run_here
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
@@ -15,6 +12,8 @@ from vqe.cli import CONF_DIR, REPOSITORY, check_sweeper
 from vqe.schema import orient_scores
 from vqe.training.metrics import ValidationMetrics
 from vqe.training.sweeping import check_direction, pick_direction
+
+TRAIN = REPOSITORY / "vqe" / "train_vqe.py"
 
 
 def compose_sweep(*overrides):
@@ -26,8 +25,8 @@ def compose_sweep(*overrides):
 
 @pytest.mark.slow
 def test_sweep_over_the_demo_s_recipe_finds_the_lowest_error(data_folder, tmp_path):
-    command = [
-        *(sys.executable, "train_vqe.py", "experiment=demo_sweep", *TINY),
+    arguments = [
+        *("experiment=demo_sweep", *TINY),
         *(f"dataset.path='{data_folder}'", f"hydra.sweep.dir='{tmp_path}'"),
         *("hydra.sweeper.n_trials=2", "optimizer.lr=interval(1e-3, 1e-1)"),
         *("trainer.max_epochs=1", "trainer.check_val_every_n_epoch=1"),
@@ -37,7 +36,7 @@ def test_sweep_over_the_demo_s_recipe_finds_the_lowest_error(data_folder, tmp_pa
             "scheduler=none",
         ),  # else both render the identity
     ]
-    run_command(command, REPOSITORY / "vqe")
+    assert run_here(TRAIN, arguments, tmp_path) == 0
     found = OmegaConf.load(tmp_path / "optimization_results.yaml")
     rates, errors = [], []
     for trial in ("0", "1"):
@@ -54,16 +53,14 @@ def test_sweep_over_the_demo_s_recipe_finds_the_lowest_error(data_folder, tmp_pa
     assert found.best_params["optimizer.lr"] == rates[errors.index(min(errors))]
 
 
-def test_a_sweep_in_the_wrong_direction_ends_before_it_trains(data_folder, tmp_path):
-    command = [
-        *(sys.executable, "train_vqe.py", "--multirun", "hydra/sweeper=optuna", *TINY),
+def test_a_sweep_in_the_wrong_direction_ends_before_it_trains(data_folder, tmp_path, capsys):
+    arguments = [
+        *("--multirun", "hydra/sweeper=optuna", *TINY),
         *(f"dataset.path='{data_folder}'", f"hydra.sweep.dir='{tmp_path}'"),
         *("sweeper_object=val/score", "optimizer.lr=interval(1e-3, 1e-2)"),
     ]
-    place = REPOSITORY / "vqe"
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "Set hydra.sweeper.direction=maximize" in done.stderr
+    assert run_here(TRAIN, arguments, tmp_path) == 2
+    assert "Set hydra.sweeper.direction=maximize" in capsys.readouterr().err
     assert not list(tmp_path.rglob("*.ckpt"))
 
 

@@ -13,14 +13,12 @@ from vqe.training import train as train_vqe
 
 OPTIONS = (
     "model_vqa.weights=untrained",
-    "model_dover=mobile",
-    "model_dover.weights=untrained",
-    "model_dover.num_clips=1",
     "trainer=cpu",
     "dataloader.eval_batch_size=2",
     "dataloader.num_workers=0",
     "callbacks.progress_bar=null",
 )
+DOVER = ("model_dover=mobile", "model_dover.weights=untrained", "model_dover.num_clips=1")
 SHORT = "dataset.holdout_query='video_id == \"video_0002\"'"
 
 
@@ -35,8 +33,9 @@ def checkpoint(tmp_path):
 
 
 def run_test(run, data_folder, checkpoint, *overrides):
+    dover = () if "model_dover=off" in overrides else DOVER
     config = compose_config(
-        run, f"dataset.path='{data_folder}'", *OPTIONS, *overrides, name="test_vqe"
+        run, f"dataset.path='{data_folder}'", *OPTIONS, *dover, *overrides, name="test_vqe"
     )
     config.checkpoint = str(checkpoint)
     numbers = testing.test(config)
@@ -74,7 +73,8 @@ def by_hand(data_folder):
 
 
 def test_only_csv_renders_nothing(tmp_path, data_folder, checkpoint):
-    _, files = run_test(tmp_path / "run", data_folder, checkpoint, SHORT, "only_csv=true")
+    options = (SHORT, "only_csv=true", "model_dover=off")
+    _, files = run_test(tmp_path / "run", data_folder, checkpoint, *options)
     assert "results/metrics_unsupervised.csv" in files
     assert not any(name.endswith(".mp4") for name in files)
 
@@ -125,7 +125,7 @@ def test_critics_see_unsupervised_frames_alone(tmp_path, data_folder, checkpoint
         return original(self, x, enhanced, seeds)
 
     monkeypatch.setattr(FrozenCritics, "forward", count)
-    run_test(tmp_path / "run", data_folder, checkpoint, SHORT)
+    run_test(tmp_path / "run", data_folder, checkpoint, SHORT, "model_dover=off")
     frames = [f"frame_{i:04d}" for i in range(1, 6)]
     assert sorted(scored) == sorted(
         frame_seed("test_unsupervised", "video_0002", f) for f in frames
@@ -143,7 +143,7 @@ def test_strength_blends_input_and_output(tmp_path, data_folder):
     query = "dataset.holdout_query='subset == \"test_supervised_synthetic\"'"
     rmse = {}
     for strength in ("0.5", "0"):
-        options = (query, "only_csv=true", f"strength={strength}")
+        options = (query, "only_csv=true", f"strength={strength}", "model_dover=off")
         run_test(tmp_path / strength, data_folder, tmp_path / "nano.ckpt", *options)
         table = pd.read_csv(tmp_path / strength / "results/metrics_supervised.csv")
         rmse[strength] = table.set_index("video_i")["rmse"]["video_0001"]

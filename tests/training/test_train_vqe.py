@@ -102,7 +102,9 @@ def test_exported_network_is_the_best_one(trained):
 
 
 def test_critics_stay_frozen_over_fit(tiny_config):
-    config = tiny_config("test=false", "model_dover=mobile", "model_dover.weights=untrained")
+    dover = ("model_dover=mobile", "model_dover.weights=untrained", "model_dover.num_clips=1")
+    fewer = ("dataloader.batch_size=2", "trainer.limit_val_batches=1")
+    config = tiny_config("test=false", *dover, *fewer)
     data, module = assembly.build_data(config), assembly.build_module(config)
     before = {k: v.clone() for k, v in module.critics.vqa.vqa.named_parameters()}
     assembly.build_trainer(config).fit(module, datamodule=data)

@@ -237,7 +237,7 @@ def _ask_library(member: tarfile.TarInfo, target: Path, archive: Path) -> None:
         return
     try:
         judge(member, str(target))
-    except tarfile.FilterError as error:
+    except (tarfile.FilterError, NotADirectoryError) as error:  # a folder of it is a file
         raise _refuse(member, archive, str(error)) from error
 
 

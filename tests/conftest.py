@@ -176,6 +176,16 @@ def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_handlers_left():
+    """Take away what a command run here has told logging: it would write to closed streams."""
+    yield
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if not type(handler).__module__.startswith("_pytest"):
+            root.removeHandler(handler)
+
+
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder that tests read and do not change."""

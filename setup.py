@@ -58,7 +58,7 @@ setup(
         "omegaconf>=2.3",
         "opencv-python-headless>=4.9",
         "pandas>=2.2",
-        "pillow>=10",
+        "pillow>=10.1",
         "pytorch-lightning>=2.6",
         "safetensors>=0.4",
         "tensorboard>=2.15",

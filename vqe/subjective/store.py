@@ -22,9 +22,10 @@ from sqlalchemy import (
     create_engine,
     event,
     select,
+    text,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine, make_url
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql import Executable
 
 MOST_AT_ONCE = 256  # changes in one commit
@@ -184,15 +185,15 @@ class Store:
 
 def insert_new(connection: Connection, table: Table, **values: object) -> bool:
     """Insert a row unless one with its primary key is there; tell whether it was inserted."""
-    statement = _insert_statement(connection.dialect.name, table)
-    return connection.execute(statement, values).rowcount > 0
+    return connection.execute(_insert_statement(table, tuple(values)), values).rowcount > 0
 
 
 @functools.cache
-def _insert_statement(dialect_name: str, table: Table) -> Executable:
-    """Build the statement once: that takes longer than running it."""
-    dialect = sqlite if dialect_name == "sqlite" else postgresql
-    return dialect.insert(table).on_conflict_do_nothing()
+def _insert_statement(table: Table, names: tuple[str, ...]) -> Executable:
+    """Write it as text, which both databases know: SQLAlchemy 1.4 builds its own anew each time."""
+    columns = ", ".join(f'"{name}"' for name in names)
+    marks = ", ".join(f":{name}" for name in names)
+    return text(f'INSERT INTO "{table.name}" ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING')
 
 
 def _open_engine(url: str) -> Engine:
@@ -200,7 +201,12 @@ def _open_engine(url: str) -> Engine:
     if place.get_backend_name() != "sqlite":
         return create_engine(url, future=True, pool_pre_ping=True)
     Path(place.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, future=True, connect_args={"timeout": 30})
+    engine = create_engine(
+        url,
+        future=True,
+        poolclass=QueuePool,  # the last connection that closes rewrites the database's file
+        connect_args={"timeout": 30, "check_same_thread": False},
+    )
     event.listen(engine, "connect", _make_durable)
     return engine
 

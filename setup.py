@@ -72,6 +72,7 @@ setup(
         "vqe": ["py.typed"],
         "vqe.conf": ["*.yaml", "*/*.yaml"],
         "vqe.critics": ["standin.safetensors"],
+        "vqe.models": ["weights/*.safetensors"],
         "vqe.subjective": ["pages/*"],
     },
     extras_require={

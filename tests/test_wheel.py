@@ -11,6 +11,7 @@ import pytest
 from conftest import TINY
 
 from vqe.cli import REPOSITORY
+from vqe.inputs import list_shipped
 
 pytestmark = pytest.mark.slow
 
@@ -39,6 +40,9 @@ def installed(tmp_path_factory):
     for name in ("vqe", "conf"):
         skip = shutil.ignore_patterns("__pycache__")
         shutil.copytree(REPOSITORY / name, source / name, ignore=skip)
+    weights = source / "vqe" / "models" / "weights"
+    weights.mkdir(exist_ok=True)
+    (weights / "probe.safetensors").touch()
     shutil.copy(REPOSITORY / "setup.py", source)
     pip = (sys.executable, "-m", "pip")
     offline = ("--quiet", "--no-deps", "--no-index")
@@ -56,6 +60,14 @@ def installed(tmp_path_factory):
 def test_the_package_is_the_wheel_s(installed, tmp_path):
     where = run([installed / "python", "-c", "import vqe; print(vqe.__file__)"], tmp_path)
     assert Path(where.strip()).is_relative_to(installed.parent)
+
+
+def test_weights_ship_with_it(installed, tmp_path):
+    words = run(
+        [installed / "python", "-c", "from vqe.inputs import list_shipped as f; print(*f())"],
+        tmp_path,
+    )
+    assert words.split() == sorted([*list_shipped(), "probe"])
 
 
 def test_every_command_prints_its_help(installed, tmp_path):

@@ -17,6 +17,8 @@ UNTRAINED = "untrained"  # in place of a file: seeded random weights
 STANDIN = "standin"  # in place of a file: the project's own small VQA
 
 SHIPPED = Path(__file__).with_name("models") / "weights"  # networks, <name>.safetensors
+BY_CONFIG = "shipped"  # in place of a shipped network's name: the one that model_vqe names
+DEFAULT_NETWORK = "nano"
 LIVE = ("-", "camera")  # in place of a file: standard input or output, a webcam or a virtual one
 
 RATED_PAIRS = "rated_pairs.csv"  # in the folder of a study that ratings.py analysed
@@ -32,14 +34,15 @@ def check_training(cfg: Any) -> None:
     names = ["train", "valid"] + ["holdout"] * bool(cfg.test and not cfg.only_validation)
     _check_data(cfg.dataset, names)
     _check_critics(cfg)
-    for checkpoint in (cfg.init_from, cfg.resume_from):
-        if checkpoint not in (None, "auto"):
-            require_checkpoint(Path(checkpoint))
+    if cfg.init_from is not None:
+        find_checkpoint(cfg.init_from, cfg.model_vqe)
+    if cfg.resume_from not in (None, "auto"):
+        require_checkpoint(Path(cfg.resume_from))
 
 
 def check_test(cfg: Any) -> None:
     """Do the same for `test_vqe.py`: the checkpoint, the CSV, and weights if anything is scored."""
-    require_checkpoint(Path(cfg.checkpoint))
+    find_checkpoint(cfg.checkpoint, cfg.model_vqe)
     _check_data(cfg.dataset, ["holdout"])
     if not cfg.only_videos:
         _check_critics(cfg)
@@ -71,7 +74,7 @@ def check_enhancing(cfg: Any) -> None:
     if str(cfg.input) not in LIVE and not Path(cfg.input).exists():
         raise FileNotFoundError(f"expected input to be a file or a folder, got {cfg.input}")
     if cfg.weights is not None:
-        find_network(cfg.weights)
+        find_network(cfg.weights, cfg.model_vqe)
     elif cfg.model_vqe is None:
         raise ValueError(
             "expected weights=<checkpoint | network.onnx | name>, got null. "
@@ -79,20 +82,62 @@ def check_enhancing(cfg: Any) -> None:
         )
 
 
-def find_network(weights: str | Path) -> Path:
+def list_shipped() -> list[str]:
+    """List the names of the networks whose weights ship with the package."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
+def find_shipped(name: str | Path, network: Any = None) -> Path | None:
+    """Return the file of a shipped network, None if there is none of this name.
+
+    Args:
+        name: of the network, such as `nano`; `shipped`: the one that `network` builds.
+        network: the config `model_vqe`; None: nano's.
+    """
+    if str(name) == BY_CONFIG:
+        target = DEFAULT_NETWORK if network is None else str(network.get("_target_"))
+        name = target.rpartition(".")[2].lower()
+    return SHIPPED / f"{name}.safetensors" if str(name) in list_shipped() else None
+
+
+def find_network(weights: str | Path, network: Any = None) -> Path:
     """Return the file of a network: a path, or the name of a shipped one.
+
+    Args:
+        weights: of the network.
+        network: see `find_shipped`.
 
     Raises:
         FileNotFoundError: there is neither.
     """
-    for path in (Path(weights), SHIPPED / f"{weights}.safetensors"):
-        if path.is_file():
-            return path
-    names = sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
-    raise FileNotFoundError(
-        "expected weights to be a checkpoint of train_vqe.py, a network.onnx or the name of a "
-        f"shipped network ({', '.join(names) if names else 'none yet'}), got {weights}"
-    )
+    path = Path(weights) if Path(weights).is_file() else find_shipped(weights, network)
+    if path is None:
+        raise FileNotFoundError(
+            "expected weights to be a checkpoint of train_vqe.py, a network.onnx or the name of a "
+            f"shipped network ({_name_shipped()}), got {weights}"
+        )
+    return path
+
+
+def find_checkpoint(checkpoint: str | Path, network: Any = None) -> Path:
+    """Return the file of weights that PyTorch loads: a path, or the name of a shipped network.
+
+    Args:
+        checkpoint: the path or name.
+        network: see `find_shipped`.
+
+    Raises:
+        FileNotFoundError: there is neither.
+    """
+    path = find_shipped(checkpoint, network)
+    if path is None or Path(checkpoint).is_file():
+        require_checkpoint(Path(checkpoint))
+        return Path(checkpoint)
+    return path
+
+
+def _name_shipped() -> str:
+    return ", ".join([*list_shipped(), BY_CONFIG] if list_shipped() else ["none yet"])
 
 
 def require_csv(path: Path) -> None:
@@ -109,7 +154,7 @@ def require_checkpoint(path: Path) -> None:
     if not path.is_file():
         raise FileNotFoundError(
             f"expected a checkpoint at {path}, got nothing. train_vqe.py writes them to "
-            "<run>/checkpoints/{best,last}.ckpt"
+            f"<run>/checkpoints/{{best,last}}.ckpt; shipped networks: {_name_shipped()}"
         )
 
 

@@ -97,7 +97,7 @@ def test_a_shipped_network_is_found_by_its_name(small_nano, tmp_path, monkeypatc
     )
     shipped = Enhancer("nano", device="cpu").frame(FRAMES[0])
     assert np.array_equal(shipped, Enhancer(nano_checkpoint, device="cpu").frame(FRAMES[0]))
-    with pytest.raises(FileNotFoundError, match=r"\(nano\), got base"):
+    with pytest.raises(FileNotFoundError, match=r"\(nano, shipped\), got base"):
         Enhancer("base")
     save_file(small_nano.state_dict(), tmp_path / "odd.safetensors")
     with pytest.raises(ValueError, match="metadata"):

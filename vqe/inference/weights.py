@@ -7,17 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors
 from hydra.utils import instantiate
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from vqe.export.onnx import export_onnx
 from vqe.files import complete_or_absent
 from vqe.inputs import find_network
-from vqe.state_dict import DIGEST, check_digest
-from vqe.training.checkpoints import NETWORK_CONFIG, build_known, load_network, load_state
+from vqe.training.checkpoints import load_network
 
 CACHE = "vqe/onnx"  # below the user's folder for caches
 
@@ -57,14 +53,11 @@ def find_weights(weights: str | Path | None, network_config: dict[str, Any] | No
     """
     if weights is None:
         return _build_without(network_config)
-    path = find_network(weights)
+    path = find_network(weights, network_config)
     digest = hash_file(path)
     if path.suffix == ".onnx":
         return Weights(str(weights), digest, None, path)
-    if path.suffix == ".safetensors":
-        network = _load_shipped(path)
-    else:
-        network, _ = load_network(path, network_config)
+    network, _ = load_network(path, network_config)
     return Weights(str(weights), digest, network.eval(), None)
 
 
@@ -93,19 +86,3 @@ def _build_without(network_config: dict[str, Any] | None) -> Weights:
     return Weights(
         type(network).__name__.lower(), hashlib.sha256(name.encode()).hexdigest(), network, None
     )
-
-
-def _load_shipped(path: Path) -> nn.Module:
-    """Build the network that a safetensors file names in its metadata, with its weights."""
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            facts = file.metadata() or {}
-        state, config = load_file(path), json.loads(facts.get(NETWORK_CONFIG, "null"))
-    except (SafetensorError, ValueError) as error:
-        raise ValueError(f"expected a network in {path}, got a damaged file: {error}") from error
-    if config is None:
-        raise ValueError(f"expected {NETWORK_CONFIG!r} in the metadata of {path}, got none")
-    check_digest(state, facts.get(DIGEST), str(path))
-    network = build_known(config, path)
-    load_state(network, state, path)
-    return network

@@ -10,10 +10,10 @@ from torch import nn
 
 from vqe import models
 from vqe.files import complete_or_absent
-from vqe.inputs import require_checkpoint
+from vqe.inputs import find_checkpoint, require_checkpoint
+from vqe.models.shipped import NETWORK_CONFIG, SUFFIX, read_shipped
 from vqe.state_dict import DIGEST, check_digest, check_state, digest_tensors
 
-NETWORK_CONFIG = "network_config"  # key in a checkpoint: how to build the network again
 NETWORK_PREFIX = "network."  # of its weights' names in a checkpoint
 
 
@@ -57,13 +57,22 @@ def read_tensors(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, network: dict[str, Any] | None = None) -> dict[str, Any]:
     """Read a checkpoint of a network that `train_vqe.py` wrote, without running code in it.
+
+    Args:
+        path: the file, or the name of a shipped network, which is brought into the same form.
+        network: the config that the name `shipped` stands for; None: nano's.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is no such checkpoint, or damaged.
     """
+    path = find_checkpoint(path, network)
+    if path.suffix == SUFFIX:
+        shipped = read_shipped(path)
+        state = {NETWORK_PREFIX + name: value for name, value in shipped.state.items()}
+        return {"state_dict": state, NETWORK_CONFIG: shipped.config}
     checkpoint = read_tensors(path)
     if NETWORK_CONFIG not in checkpoint:
         raise ValueError(
@@ -73,12 +82,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def load_network(
-    path: Path, config: dict[str, Any] | None = None
+    path: str | Path, config: dict[str, Any] | None = None
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Build the network of a checkpoint and load its weights; return its config beside it.
 
     Args:
-        path: a checkpoint of `train_vqe.py`.
+        path: a checkpoint of `train_vqe.py`, or the name of a shipped network.
         config: how to build the network; None builds what the checkpoint names, if that is a
             network of `vqe.models`: a checkpoint does not choose what code runs.
 
@@ -86,7 +95,7 @@ def load_network(
         FileNotFoundError: there is no such file.
         ValueError: it is damaged, of another network, or its weights are not finite.
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, config)
     if config is None:
         config = checkpoint[NETWORK_CONFIG]
         network = build_known(config, path)
@@ -119,18 +128,20 @@ def check_network_state(network: nn.Module, state: dict[str, Any], path: str | P
     )
 
 
-def read_same_network(path: Path, network_config: dict[str, Any], option: str) -> dict[str, Any]:
+def read_same_network(
+    path: str | Path, network_config: dict[str, Any], option: str
+) -> dict[str, Any]:
     """Read a checkpoint that must hold the network that is trained here.
 
     Args:
-        path: a checkpoint of `train_vqe.py`.
+        path: see `read_checkpoint`.
         network_config: what its network must have been built from.
         option: which option named it, for the message.
 
     Raises:
         ValueError: it holds another network.
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, network_config)
     held = checkpoint[NETWORK_CONFIG]
     if held != network_config:
         raise ValueError(
@@ -146,7 +157,7 @@ def network_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
     return {k[len(NETWORK_PREFIX) :]: v for k, v in weights if k.startswith(NETWORK_PREFIX)}
 
 
-def build_known(config: dict[str, Any], path: Path) -> nn.Module:
+def build_known(config: dict[str, Any], path: str | Path) -> nn.Module:
     """Build a network of `vqe.models` from the config in a file.
 
     Raises:

@@ -1,7 +1,6 @@
 """Checkpoint -> enhanced videos and metric CSVs, offline."""
 
 import logging
-from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import seed_everything
@@ -30,7 +29,7 @@ def test(cfg: DictConfig) -> dict[str, float]:
     quiet_other_ranks()
     seed_everything(cfg.seed, workers=True, verbose=False)
     own = OmegaConf.to_container(cfg.model_vqe, resolve=True) if cfg.model_vqe else None
-    network, network_config = load_network(Path(cfg.checkpoint), own)
+    network, network_config = load_network(cfg.checkpoint, own)
     if cfg.strength is not None:
         set_strength(network, cfg.strength)
     log.info("testing %s of %s", network_config["_target_"], cfg.checkpoint)

@@ -12,6 +12,7 @@ from vqe.cli import quiet_other_ranks
 from vqe.data import VQEDataModule
 from vqe.export.complexity import log_complexity
 from vqe.export.onnx import export_onnx
+from vqe.models.shipped import SUFFIX
 from vqe.training.assembly import build_data, build_module, build_trainer
 from vqe.training.checkpoints import (
     load_network,
@@ -37,7 +38,7 @@ def train(cfg: DictConfig) -> dict[str, float]:
     data, module, trainer = build_data(cfg), build_module(cfg), build_trainer(cfg)
     resume = find_resume(cfg.resume_from, Path(cfg.paths.runs), module.network_config)
     if cfg.init_from and resume is None:
-        start_from(Path(cfg.init_from), module)
+        start_from(cfg.init_from, module)
     log_complexity(module.network)
     if cfg.only_validation:
         trainer.validate(module, datamodule=data, ckpt_path=resume, weights_only=True)
@@ -63,8 +64,8 @@ def fit(trainer: Trainer, module: VQEModule, data: VQEDataModule, resume: Path |
     trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
 
 
-def start_from(path: Path, module: VQEModule) -> None:
-    """Give a new training the weights of a checkpoint's network, and nothing else of it.
+def start_from(path: str | Path, module: VQEModule) -> None:
+    """Give a new training the weights of a checkpoint's or shipped network, and nothing else.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -96,6 +97,11 @@ def find_resume(resume_from: str | None, runs: Path, network_config: dict | None
             return None
         resume_from = str(found[-1])
     path = Path(resume_from)
+    if path.suffix == SUFFIX:
+        raise ValueError(
+            f"expected a checkpoint of a training in resume_from, got weights alone ({path}). "
+            f"Start a new training from them: init_from={path}"
+        )
     read_same_network(path, network_config, "resume_from")
     log.info("resuming from %s", path)
     return path

@@ -11,7 +11,15 @@ from conftest import compose_config, draw_frame, run_command
 
 from vqe.cli import REPOSITORY
 from vqe.demo.footage import CUTS, TEST_CUTS, build_demo_data, fetch_footage, find_footage
-from vqe.demo.steps import change_nothing, format_gain, main, read_means
+from vqe.demo.steps import (
+    AS_IT_IS,
+    change_nothing,
+    format_gain,
+    main,
+    read_means,
+    replace,
+    start_from_shipped,
+)
 from vqe.synthesis.sources import PICTURE_SUFFIXES
 from vqe.video import VideoWriter, iter_frames, probe_video
 
@@ -100,7 +108,8 @@ def test_means_and_score_are_those_of_the_formula():
 
 def test_table_shows_both_sides_and_the_ratio():
     before = {"rmse": 0.5, "p": 0.5, "score": 1.0}
-    lines = format_gain(before, {"rmse": 0.1, "p": 0.75, "score": 6.0}).splitlines()
+    after = {"rmse": 0.1, "p": 0.75, "score": 6.0}
+    lines = format_gain({"before": before, "after": after}).splitlines()
     assert [line.split()[-2:] for line in lines[:4]] == [
         ["before", "after"],
         ["0.500", "0.100"],
@@ -108,6 +117,25 @@ def test_table_shows_both_sides_and_the_ratio():
         ["1.000", "6.000"],
     ]
     assert lines[4].split()[-1] == "0.20"
+    shipped = {"rmse": 0.2, "p": 0.7, "score": 3.0}
+    lines = format_gain({"before": before, "shipped": shipped, "after": after}).splitlines()
+    assert lines[0].split()[-3:] == ["before", "shipped", "after"]
+    assert lines[1].split()[-3:] == ["0.500", "0.200", "0.100"]
+    assert lines[4].split()[-1] == "0.20"
+
+
+def test_demo_starts_from_the_shipped_network_unless_told_otherwise(tmp_path, monkeypatch):
+    monkeypatch.setattr("vqe.inputs.SHIPPED", tmp_path)
+    assert start_from_shipped([]) == []
+    (tmp_path / "nano.safetensors").touch()
+    assert start_from_shipped(["trainer.max_epochs=1"]) == ["init_from=nano"]
+    for own in ("model_vqe=base", "++model_vqe.width=8", "init_from=null", "resume_from=auto"):
+        assert start_from_shipped([own]) == []
+    config = compose_config(
+        tmp_path, "experiment=demo", "init_from=nano", *replace(["scheduler=one_cycle"], AS_IT_IS)
+    )
+    assert not config.scheduler  # whose steps would be none
+    assert (config.trainer.max_epochs, config.init_from) == (0, "nano")
 
 
 def test_input_is_tested_without_the_network_s_overrides(tmp_path):

@@ -7,7 +7,9 @@ from conftest import compose_config
 
 from vqe.critics.frozen_critics import FrozenCritics
 from vqe.data.dataset import frame_seed
+from vqe.demo.steps import AS_IT_IS
 from vqe.models import Nano, SampleConv
+from vqe.models.shipped import write_shipped
 from vqe.training import testing
 from vqe.training import train as train_vqe
 
@@ -165,3 +167,19 @@ def test_a_network_of_one_s_own_is_built_from_the_config(tmp_path, data_folder, 
     own = (SHORT, "only_videos=true", "model_vqe=sample_conv")
     _, files = run_test(tmp_path / "run", data_folder, checkpoint, *own)
     assert "videos/video_0002.mp4" in files
+
+
+def test_a_shipped_network_is_tested_by_its_name_and_by_a_training_of_no_epochs(
+    tmp_path, data_folder, tiny_config, monkeypatch
+):
+    network, config = SampleConv(), {"_target_": "vqe.models.SampleConv"}
+    torch.nn.init.constant_(network.conv.bias, 0.05)
+    about = {"recipe": "none", "data": "none", "version": "0"}
+    write_shipped(tmp_path / "sampleconv.safetensors", network, config, **about)
+    monkeypatch.setattr("vqe.inputs.SHIPPED", tmp_path)
+    chosen = ("model_vqe=sample_conv", "callbacks.render_videos=null", "model_dover=off")
+    named, _ = run_test(tmp_path / "named", data_folder, "shipped", *chosen)
+    trained = train_vqe.train(tiny_config("init_from=shipped", *chosen[:1], *AS_IT_IS))
+    assert trained["test/rmse"] == pytest.approx(named["test/rmse"], rel=1e-5)
+    untouched = train_vqe.train(tiny_config(*chosen[:1], *AS_IT_IS))
+    assert untouched["test/rmse"] != pytest.approx(named["test/rmse"], rel=1e-3)

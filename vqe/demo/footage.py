@@ -145,7 +145,7 @@ def build_demo_data(footage: Path, target: Path) -> None:
     target = target.absolute()
     ranges = demo_ranges()
     sources = find_footage(footage.absolute())
-    plans = [_plan_cut(number, sources[cut.source], ranges) for number, cut in enumerate(CUTS)]
+    plans = [plan_cut(number, sources[cut.source], ranges) for number, cut in enumerate(CUTS)]
     target.mkdir(parents=True, exist_ok=True)
     with hold_folder(target):
         # threads: new processes would take longer to start than these few frames do
@@ -164,7 +164,8 @@ def demo_ranges() -> Ranges:
     return Ranges(**OmegaConf.to_container(degradation))
 
 
-def _plan_cut(number: int, source: Path, ranges: Ranges) -> VideoPlan:
+def plan_cut(number: int, source: Path, ranges: Ranges) -> VideoPlan:
+    """Plan the video of `CUTS[number]` from its source, faults drawn from `ranges`."""
     cut = CUTS[number]
     folder, video_id = cut.place.rsplit("/", maxsplit=1)
     seed = derive_seed(SEED, cut.place)

@@ -11,6 +11,7 @@ from pathlib import Path
 from vqe.cli import IN_CHECKOUT, REPOSITORY
 from vqe.demo.footage import build_demo_data, fetch_footage
 from vqe.files import read_csv
+from vqe.inputs import find_shipped
 from vqe.mistakes import INTERRUPTED, USAGE, describe, find_status
 from vqe.schema import (
     SCORE_OF_COLUMN,
@@ -29,6 +30,8 @@ INPUT = (  # the network that changes nothing, through the same test
     "export_onnx=false",
     "logger=none",
 )
+NETWORK = "nano"  # conf/experiment/demo.yaml's
+AS_IT_IS = ("trainer.max_epochs=0", "scheduler=none", *INPUT[1:])  # a test without training
 CRITIC = """p: how likely the critic finds the enhanced frame better than the input; 0.5: alike.
 The critic is this project's own stand-in (model_vqa=standin), not the challenge's: its p and the
 score compare networks with each other, here alone, and with no leaderboard."""
@@ -46,17 +49,23 @@ def run_demo(out: Path, footage: Path | None, overrides: list[str]) -> None:
         subprocess.CalledProcessError: a step failed.
     """
     started = time.monotonic()
-    data, run, plain = out / "data", out / "run", out / "input"
+    data, run = out / "data", out / "run"
+    start = start_from_shipped(overrides)
     build_demo_data(footage or fetch_footage(out / "footage"), data)
     _run(PACKAGE, "dataset_builder.py", "--config-name", "data/demo", _set("data.source_dir", data))
     train = ["train_vqe.py", "--config-name=vqe", "experiment=demo", _set("dataset.path", data)]
-    _run(PACKAGE, *train, _set("hydra.run.dir", run), *overrides)
-    _run(PACKAGE, *train, _set("hydra.run.dir", plain), *change_nothing(overrides))
+    _run(PACKAGE, *train, _set("hydra.run.dir", run), *start, *overrides)
+    others = {"before": (out / "input", change_nothing(overrides))}
+    if start:
+        others["shipped"] = (out / "shipped", [*start, *replace(overrides, AS_IT_IS)])
+    for folder, options in others.values():
+        _run(PACKAGE, *train, _set("hydra.run.dir", folder), *options)
     results = run / "results"
     counts = [len(read_csv(results / name)) for name in (SUPERVISED_CSV, UNSUPERVISED_CSV)]
     options = ["--supervised", str(counts[0]), "--unsupervised", str(counts[1])]
     _run(REPOSITORY, "codalab_scoring/score.py", "--results", str(results), *options)
-    print(f"\n{format_gain(read_means(plain / 'results'), read_means(results))}\n{CRITIC}\n")
+    means = {column: read_means(folder / "results") for column, (folder, _) in others.items()}
+    print(f"\n{format_gain(means | {'after': read_means(results)})}\n{CRITIC}\n")
     print(f"before and after  {run / 'before_after_test.png'}")
     print(f"split screen      {run / 'split_screen'}")
     print(f"enhanced videos   {run / 'videos'}")
@@ -67,14 +76,20 @@ def run_demo(out: Path, footage: Path | None, overrides: list[str]) -> None:
 
 def change_nothing(overrides: list[str]) -> list[str]:
     """Return overrides that test the unchanged input as these test the network."""
-    taken = {override.partition("=")[0] for override in INPUT}
-    keys = [override.partition("=")[0].lstrip("+~") for override in overrides]
-    kept = [
-        override
-        for key, override in zip(keys, overrides, strict=True)
-        if key not in taken and key.split(".")[0] != "model_vqe"
-    ]
-    return [*kept, *INPUT]
+    kept = [o for o in overrides if _key(o).split(".")[0] not in ("model_vqe", "init_from")]
+    return replace(kept, INPUT)
+
+
+def replace(overrides: list[str], others: tuple[str, ...]) -> list[str]:
+    """Return overrides with `others` in the place of those of the same keys."""
+    taken = {_key(other) for other in others}
+    return [*(override for override in overrides if _key(override) not in taken), *others]
+
+
+def start_from_shipped(overrides: list[str]) -> list[str]:
+    """Return the override that starts from the shipped network, none where that does not fit."""
+    own = {"model_vqe", "init_from", "resume_from"} & {_key(o).split(".")[0] for o in overrides}
+    return [] if own or find_shipped(NETWORK) is None else [f"init_from={NETWORK}"]
 
 
 def read_means(results: Path) -> dict[str, float]:
@@ -89,16 +104,22 @@ def read_means(results: Path) -> dict[str, float]:
     return means | {"rmse": rmse, "score": leaderboard_score(means, rmse)}
 
 
-def format_gain(before: dict[str, float], after: dict[str, float]) -> str:
-    """Lay out what `read_means` gives for input and enhanced videos as a table."""
+def format_gain(means: dict[str, dict[str, float]]) -> str:
+    """Lay out what `read_means` gives, by column: before, perhaps shipped, after."""
     rows = {
         "RMSE (challenge range)": "rmse",
         "critic's p": "p",
         "score": "score",
     }
-    lines = [f"{'on held-out clips':24}{'before':>9}{'after':>9}"]
-    lines += [f"{name:24}{before[key]:9.3f}{after[key]:9.3f}" for name, key in rows.items()]
-    return "\n".join([*lines, f"RMSE after / before     {after['rmse'] / before['rmse']:18.2f}"])
+    lines = [f"{'on held-out clips':24}" + "".join(f"{column:>9}" for column in means)]
+    for name, key in rows.items():
+        lines.append(f"{name:24}" + "".join(f"{found[key]:9.3f}" for found in means.values()))
+    ratio = means["after"]["rmse"] / means["before"]["rmse"]
+    return "\n".join([*lines, f"{'RMSE after / before':24}{ratio:{9 * len(means)}.2f}"])
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
 
 
 def _set(key: str, value: Path) -> str:

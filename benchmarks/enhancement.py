@@ -7,6 +7,14 @@ Trains each network by the demo's recipe (conf/experiment/demo.yaml), once a see
 best weights on clips that training never saw, beside the unchanged input and the OpenCV baseline.
 Values are means over seeds, `<value>_spread` the largest less the smallest. What is finished lies
 in the work folder: a run that was cut goes on, and networks can be run one by one.
+
+python benchmarks/enhancement.py --shipped [--json FILE] [--clean FOLDER] [--real FOLDER]
+                                 [--faults NAME] [--weights FOLDER] [--networks a,b] [--clips N]
+                                 [--no-times]
+
+Trains nothing: judges the weights that ship, or those of a folder, on clean footage (videos,
+photographs) that is degraded here, and on bad footage without a target; see enhancement_shipped.py.
+Beside the JSON file lie `<name>_clips.csv` and contact sheets, `<name>_{clean,real}.png`.
 """
 
 import argparse
@@ -14,8 +22,15 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import torch
-from enhancement_data import make_clean_data, make_quick_data, make_training_data
+from enhancement_data import (
+    find_faults,
+    make_clean_data,
+    make_judged_data,
+    make_quick_data,
+    make_training_data,
+)
 from enhancement_quality import (
     QUALITY,
     enhance_by,
@@ -23,12 +38,15 @@ from enhancement_quality import (
     keep_input,
     measure_quality,
 )
+from enhancement_sheet import Sheet
+from enhancement_shipped import judge_clean, judge_real, load_candidates, print_judged
 from enhancement_speed import SPEED, measure_speed
 from enhancement_training import Trainer, write_json
 from measuring import describe_machine
 
 from vqe.cli import REPOSITORY
 from vqe.critics.frozen_critics import FrozenCritics
+from vqe.files import write_csv
 
 UNTRAINED = {"input": keep_input, "opencv": enhance_opencv}
 TRAINED = ("sample", "nano", "lut", "base", "recurrent")
@@ -126,7 +144,16 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=folder, help="work folder")
     parser.add_argument("--quick", action="store_true", help="one step, tiny frames: does it run?")
     parser.add_argument("overrides", nargs="*", help="Hydra overrides for the trainings")
+    parser.add_argument("--shipped", action="store_true", help="judge what ships, train nothing")
+    parser.add_argument("--real", type=Path, help="with --shipped: bad footage without a target")
+    parser.add_argument("--faults", default="v1", help="with --shipped: a name in conf/faults")
+    parser.add_argument("--weights", type=Path, help="with --shipped: a folder of other weights")
+    parser.add_argument("--clips", type=int, default=2, help="with --shipped: of each clean file")
+    parser.add_argument("--no-times", action="store_true", help="with --shipped: no MACs, no times")
     options = parser.parse_args(arguments)
+    if options.shipped:
+        options.networks = options.networks.split(",") if options.networks else None
+        return options
     standard = QUICK_NETWORKS if options.quick else NETWORKS
     options.networks = options.networks.split(",") if options.networks else list(standard)
     unknown = sorted(set(options.networks) - set(NETWORKS))
@@ -137,9 +164,46 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
+def judge(options: argparse.Namespace) -> None:
+    """Judge weights that are there; print a table, write JSON, CSV and contact sheets."""
+    folder = options.folder.absolute() / "judged"
+    folder.mkdir(parents=True, exist_ok=True)
+    target = options.json or folder / "judged.json"
+    candidates = load_candidates(options.weights, options.networks)
+    rows: dict[str, Row] = {name: {} for name in candidates}
+    clips: list[dict] = []
+    if options.clean or not options.real:
+        ranges, sheet = find_faults(options.faults), Sheet()
+        about = {"footage": options.footage, "clips": options.clips}
+        data = make_judged_data(options.clean, folder, ranges, **about)
+        critics = Trainer(folder / "runs", data).build_critics()
+        found, clips = judge_clean(data, candidates, critics, sheet)
+        rows = {name: row | found[name] for name, row in rows.items()}
+        sheet.write(target.with_name(f"{target.stem}_clean.png"))
+    if options.real:
+        sheet = Sheet()
+        found, real = judge_real(options.real, candidates, sheet)
+        rows = {name: row | found[name] for name, row in rows.items()}
+        clips += real
+        sheet.write(target.with_name(f"{target.stem}_real.png"))
+    for name, candidate in candidates.items():
+        rows[name] |= dict.fromkeys(SPEED)
+        if candidate.network is not None and not options.no_times:
+            place = folder / "speed" / name
+            place.mkdir(parents=True, exist_ok=True)
+            rows[name] |= measure_speed(candidate.network, place, quick=options.quick)
+    write_json(target, rows)
+    write_csv(pd.DataFrame(clips), target.with_name(f"{target.stem}_clips.csv"))
+    print(describe_machine(torch.device("cpu")))
+    print_judged(rows)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print a table and write the JSON file after each network."""
     options = parse_arguments(arguments)
+    if options.shipped:
+        judge(options)
+        return
     folder = options.folder.absolute() / ("quick" if options.quick else "full")
     folder.mkdir(parents=True, exist_ok=True)
     data = make_quick_data(folder) if options.quick else None

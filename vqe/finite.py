@@ -1,7 +1,7 @@
 """Losses, gradients, weights and frames -> an error at the first that is no finite number."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import torch
@@ -18,14 +18,25 @@ class NonFiniteError(RuntimeError):
     """A training diverged, or a network gives no numbers."""
 
 
-def check_losses(values: Mapping[str, Tensor], step: int) -> None:
+def check_losses(
+    values: Mapping[str, Tensor], step: int, agree: Callable[[bool], bool] = bool
+) -> None:
     """See that every loss term, a scalar each, is finite.
 
+    Args:
+        values: this rank's terms by name.
+        step: for the message.
+        agree: whether it is so on all ranks: one that stopped alone would leave the others waiting.
+
     Raises:
-        NonFiniteError: one is not.
+        NonFiniteError: one is not, here or on another rank.
     """
-    if torch.stack([value.detach().float() for value in values.values()]).isfinite().all():
+    stacked = torch.stack([value.detach().float() for value in values.values()])
+    is_finite = bool(stacked.isfinite().all())
+    if agree(is_finite):
         return
+    if is_finite:
+        raise NonFiniteError(f"expected finite loss terms on every rank in step {step}. {ADVICE}")
     bad = {name: value.item() for name, value in values.items() if not value.isfinite()}
     listing = ", ".join(f"{name} = {value}" for name, value in bad.items())
     raise NonFiniteError(f"expected finite loss terms, got {listing} in step {step}. {ADVICE}")

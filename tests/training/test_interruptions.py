@@ -90,6 +90,14 @@ def test_a_loss_that_is_no_number_stops_the_training(tiny_config):
     checkpoints.load_network(folder / "best.ckpt")
 
 
+def test_a_rank_stops_where_another_has_no_numbers(tiny_config):
+    def hear_of_another(module):
+        module.trainer.strategy.reduce_boolean_decision = lambda is_fine, all=True: False
+
+    with pytest.raises(NonFiniteError, match=r"finite loss terms on every rank in step 2\. .*lr"):
+        fit(tiny_config(*QUICK, "trainer.max_epochs=3"), Disturb(1, hear_of_another))
+
+
 def test_a_gradient_that_is_no_number_never_reaches_the_weights(tiny_config):
     config = tiny_config(*QUICK, "trainer.max_epochs=3")
     modules = []

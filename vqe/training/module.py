@@ -109,7 +109,8 @@ class VQEModule(LightningModule):
         """Return the weighted loss of a batch."""
         progress = self._progress()
         step, values = self._shared_step(batch, progress)
-        check_losses(values, self.global_step + 1)
+        agree = self.trainer.strategy.reduce_boolean_decision
+        check_losses(values, self.global_step + 1, agree)
         named = {f"train/{name}": value.detach() for name, value in values.items()}
         self.log_dict(named, prog_bar=True, batch_size=len(step.x))
         factors = self.loss.factors(progress)

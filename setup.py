@@ -34,6 +34,7 @@ COMMANDS = [
     "vqe-enhance = vqe.enhance:main",
     "vqe-ratings = vqe.ratings:main",
     "vqe-score = vqe.score_videos:main",
+    "vqe-submission = vqe.submission:main",
     "vqe-synthesize = vqe.synthesize:main",
     "vqe-test = vqe.test_vqe:main",
     "vqe-train = vqe.train_vqe:main",

@@ -53,6 +53,7 @@ SHORT = {
     ),
     "vqe/score_videos.py": ("every=1000", "device=cpu"),
     "vqe/enhance.py": (),
+    "vqe/submission.py": (),
     "vqe/synthesize.py": ("clips.max_size=[48,64]", "clips.per_source=2", "data.jobs=1"),
     "vqe/train_vqa.py": ("samples=4", "held_out_samples=8", "side=32", "trainer=cpu"),
     "benchmarks/critics.py": (),
@@ -64,7 +65,10 @@ SHORT = {
     "baseline/baseline.py": (),
     "codalab_scoring/score.py": (),
 }
-WITHOUT_RUN_FOLDER = {"vqe/enhance.py"}  # these write where they are told to alone
+WITHOUT_RUN_FOLDER = {
+    "vqe/enhance.py",
+    "vqe/submission.py",
+}  # these write where they are told to alone
 # added where a command of that script says these words
 SHORT_WHERE = (
     ("vqe/", "DOVER.pth", ("model_dover.num_clips=1",)),  # the weights are random anyway

@@ -244,8 +244,9 @@ def choose_command(
 
     def prepare(arguments: list[str]) -> list[str]:
         word, *rest = arguments or [""]
-        if word in commands:
-            return [f"--config-name={name}_{word}", *then(rest)]
+        command, equals, _ = word.partition("=")
+        if command in commands:  # `check=<zip>` is the command and its key of that name
+            return [f"--config-name={name}_{command}", *then([word] * bool(equals) + rest)]
         if word.startswith("-"):
             return arguments
         raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import hashlib
 import logging
 import os
 import shutil
@@ -135,6 +136,15 @@ def explain_no_space(folder: Path, needed_bytes: int | None = None) -> NoSpaceEr
         f"({os.strerror(errno.ENOSPC)}). Free some, or choose another folder"
     )
     return NoSpaceError(errno.ENOSPC, message, str(folder))
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def write_csv(table: pd.DataFrame, path: Path, *, float_format: str | None = None) -> None:

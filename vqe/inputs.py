@@ -82,6 +82,18 @@ def check_enhancing(cfg: Any) -> None:
         )
 
 
+def check_submission(cfg: Any) -> None:
+    """Do the same for `submission.py pack`: the run, and what it is compared with."""
+    if "run" in cfg and not Path(cfg.run).is_dir():
+        raise FileNotFoundError(
+            f"expected run to be a folder of train_vqe.py or test_vqe.py, got {cfg.run}"
+        )
+    if cfg.reference is not None and not Path(cfg.reference).exists():
+        raise FileNotFoundError(f"expected reference to be a test.csv, got {cfg.reference}")
+    if cfg.get("checkpoint") is not None:
+        find_checkpoint(cfg.checkpoint, cfg.model_vqe)
+
+
 def list_shipped() -> list[str]:
     """List the names of the networks whose weights ship with the package."""
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))

@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from torch import nn
 
 from vqe.export.onnx import export_onnx
-from vqe.files import complete_or_absent
+from vqe.files import complete_or_absent, hash_file
 from vqe.inputs import find_network
 from vqe.training.checkpoints import load_network
 
@@ -59,15 +59,6 @@ def find_weights(weights: str | Path | None, network_config: dict[str, Any] | No
         return Weights(str(weights), digest, None, path)
     network, _ = load_network(path, network_config)
     return Weights(str(weights), digest, network.eval(), None)
-
-
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _build_without(network_config: dict[str, Any] | None) -> Weights:

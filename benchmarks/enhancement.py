@@ -25,7 +25,6 @@ from pathlib import Path
 import pandas as pd
 import torch
 from enhancement_data import (
-    find_faults,
     make_clean_data,
     make_judged_data,
     make_quick_data,
@@ -47,6 +46,7 @@ from measuring import describe_machine
 from vqe.cli import REPOSITORY
 from vqe.critics.frozen_critics import FrozenCritics
 from vqe.files import write_csv
+from vqe.synthesis.presets import find_preset
 
 UNTRAINED = {"input": keep_input, "opencv": enhance_opencv}
 TRAINED = ("sample", "nano", "lut", "base", "recurrent")
@@ -173,7 +173,7 @@ def judge(options: argparse.Namespace) -> None:
     rows: dict[str, Row] = {name: {} for name in candidates}
     clips: list[dict] = []
     if options.clean or not options.real:
-        ranges, sheet = find_faults(options.faults), Sheet()
+        ranges, sheet = find_preset(options.faults), Sheet()
         about = {"footage": options.footage, "clips": options.clips}
         data = make_judged_data(options.clean, folder, ranges, **about)
         critics = Trainer(folder / "runs", data).build_critics()

@@ -9,10 +9,8 @@ import cv2
 import numpy as np
 import torch
 from loading import QUICK, draw_frames
-from omegaconf import OmegaConf
 
 from vqe.building.build import build_dataset
-from vqe.cli import CONF_DIR
 from vqe.demo.footage import (
     CUTS,
     MAX_SIZE,
@@ -25,9 +23,9 @@ from vqe.demo.footage import (
     plan_cut,
 )
 from vqe.pixels import rgb_chw_u8
-from vqe.synthesis import Ranges
 from vqe.synthesis.degradation import FPS
 from vqe.synthesis.plan import Clips, Layout
+from vqe.synthesis.presets import Faults
 from vqe.synthesis.production import make_videos
 from vqe.synthesis.sources import find_sources, fit_frame, is_picture, read_picture
 from vqe.synthesis.sources import read_clip as read_frames
@@ -78,20 +76,8 @@ def make_clean_data(clean: Path, folder: Path) -> Path:
     return data
 
 
-def find_faults(name: str) -> Ranges:
-    """Return what the faults of a name are drawn from.
-
-    Raises:
-        ValueError: there are none of this name.
-    """
-    if name != "v1":
-        raise ValueError(f"expected faults of v1, got {name!r}")
-    degradation = OmegaConf.load(CONF_DIR / "synthesize.yaml").degradation
-    return Ranges(**OmegaConf.to_container(degradation))
-
-
 def make_judged_data(
-    clean: Path | None, folder: Path, ranges: Ranges, *, footage: Path | None, clips: int
+    clean: Path | None, folder: Path, ranges: Faults, *, footage: Path | None, clips: int
 ) -> Path:
     """Degrade clean footage, all of it held out; what is there already is kept.
 
@@ -133,7 +119,7 @@ def _synthesize(
     *,
     frames: int,
     test_share: float,
-    ranges: Ranges | None = None,
+    ranges: Faults | None = None,
     clips: int = CLEAN_CLIPS,
 ) -> None:
     synthesize(

@@ -12,17 +12,19 @@ from omegaconf import OmegaConf
 from vqe import losses, models
 from vqe.building.build import build_dataset
 from vqe.cli import CONF_DIR
+from vqe.synthesis.presets import build_faults, find_preset
 from vqe.training import assembly
 
 FILES = sorted(p.relative_to(CONF_DIR).with_suffix("") for p in CONF_DIR.rglob("*.yaml"))
-OPTIONS = [f for f in FILES if len(f.parts) > 1 and f.parts[0] not in ("data", "hydra")]
+APART = ("data", "faults")  # groups of other entries than vqe.yaml
+OPTIONS = [f for f in FILES if len(f.parts) > 1 and f.parts[0] not in (*APART, "hydra")]
 WEIGHTS = ("model_vqa.weights=untrained", "dataset.path=somewhere")
 
 
 def compose_option(option, tmp_path):
     group = option.parts[0]
     overrides = [*WEIGHTS, f"{group}={option.name}", "trainer.accelerator=cpu"]
-    if option.name not in ("off", "demo", "demo_sweep"):
+    if option.name not in ("off", "demo", "demo_sweep", "pretrain", "pretrain_texture"):
         overrides.append("model_dover.weights=untrained")
     return compose_config(tmp_path, *overrides)
 
@@ -60,9 +62,16 @@ def test_every_file_is_reached():
     entries |= {"ratings_plan", "ratings_serve", "ratings_analyse"}
     entries |= {"submission_pack", "submission_check"}
     assert primary == entries | {"train_standin"}  # which is a variant of train_vqa
-    assert len(OPTIONS) + len(primary) + len([f for f in FILES if f.parts[0] == "data"]) == len(
-        FILES
-    )
+    apart = [f for f in FILES if f.parts[0] in APART]
+    assert len(OPTIONS) + len(primary) + len(apart) == len(FILES)
+
+
+@pytest.mark.parametrize("faults", [f.name for f in FILES if f.parts[0] == "faults"])
+def test_faults_compose_and_build(faults, tmp_path):
+    overrides = ("source=a", "data.target_dir=b", f"faults={faults}")
+    config = compose_config(tmp_path, *overrides, name="synthesize")
+    built = build_faults(OmegaConf.to_container(config.degradation))
+    assert built.draw(3) == find_preset(faults).draw(3)
 
 
 def read_menus():

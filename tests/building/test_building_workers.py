@@ -5,13 +5,11 @@ import socket
 import pytest
 from challenge_data import UNSUPERVISED, build, make_data, read_errors, snapshot
 from clips import make_clip
-from omegaconf import OmegaConf
 
 from vqe import parallel
 from vqe.building import workers
-from vqe.cli import CONF_DIR
-from vqe.synthesis import Ranges
 from vqe.synthesis.plan import Clips, Layout
+from vqe.synthesis.presets import find_preset
 from vqe.synthesis.synthesize import synthesize
 
 ADDRESS = "tcp://127.0.0.1:1"
@@ -47,10 +45,9 @@ def make_pairs(root, **options):
     """Make pairs of two short clips below `root`."""
     for number in range(2):
         make_clip(root / f"clean/{number}.mp4", rate=30, frames=4)
-    given = OmegaConf.to_container(OmegaConf.load(CONF_DIR / "synthesize.yaml"))
     return synthesize(
         **{"source": root / "clean", "target_dir": root / "data", "sheet_rows": 1},
-        ranges=Ranges(**given["degradation"]),
+        ranges=find_preset("v1"),
         clips=Clips(frames=3, per_source=1, max_size=[32, 48], zoom=[1.05, 1.4]),
         layout=Layout(["train_supervised_synthetic"], ["test_unsupervised"], 0.0),
         **options,

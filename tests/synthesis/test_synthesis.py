@@ -6,17 +6,16 @@ import cv2
 import numpy as np
 import pytest
 from conftest import draw_frame
-from omegaconf import OmegaConf
 
-from vqe.cli import CONF_DIR
 from vqe.synthesis import Degrader, Parameters, Ranges, Span, degrade_clip, severity
 from vqe.synthesis.codec import H264RoundTrip, call_options, quantiser_options
 from vqe.synthesis.light import side_gradient
+from vqe.synthesis.presets import load_preset
 from vqe.synthesis.ranges import KINDS, LIMITS
 from vqe.synthesis.sensor import add_noise, blur_kernel
 from vqe.synthesis.sources import Camera, fit_frame, move_camera
 
-CONFIG = OmegaConf.to_container(OmegaConf.load(CONF_DIR / "synthesize.yaml").degradation)
+CONFIG = load_preset("v1")
 RAMP = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)  # [1,256,3]
 
 

@@ -12,20 +12,19 @@ import pandas as pd
 import pytest
 from clips import make_clip
 from conftest import compose_config, draw_frame, run_command
-from omegaconf import OmegaConf
 
 from vqe.building.build import build_dataset
-from vqe.cli import CONF_DIR, REPOSITORY
+from vqe.cli import REPOSITORY
 from vqe.locks import FolderHeldError, hold_folder
 from vqe.schema import SUBSETS
 from vqe.synthesis import Parameters, Ranges, degrade_clip, production, severity
 from vqe.synthesis.plan import Clips, Layout
+from vqe.synthesis.presets import find_preset, load_preset
 from vqe.synthesis.record import Record, video_paths
 from vqe.synthesis.synthesize import SynthesisError, synthesize
 from vqe.video import iter_frames
 
-CONFIG = OmegaConf.to_container(OmegaConf.load(CONF_DIR / "synthesize.yaml"))
-RANGES = Ranges(**CONFIG["degradation"])
+RANGES = find_preset("v1")
 LAYOUT = Layout(
     train_subsets=["train_supervised_synthetic", "train_supervised_real", "train_unsupervised"],
     test_subsets=["test_supervised_synthetic", "test_unsupervised"],
@@ -115,8 +114,8 @@ def test_what_the_record_says_is_what_was_done(footage, tmp_path):
 
 
 def test_neutral_ranges_give_equal_sides(footage, tmp_path):
-    chances = dict.fromkeys(CONFIG["degradation"]["probability"], 0)
-    neutral = Ranges(**(CONFIG["degradation"] | {"probability": chances}))
+    preset = load_preset("v1")
+    neutral = Ranges(**(preset | {"probability": dict.fromkeys(preset["probability"], 0)}))
     layout = Layout(
         ["train_supervised_synthetic", "train_supervised_real"], ["test_unsupervised"], 0.0
     )
@@ -321,7 +320,7 @@ def test_bad_options_are_named(change, words, footage, tmp_path):
 
 def test_config_names_the_arguments(tmp_path):
     config = compose_config(tmp_path, "source=a", "data.target_dir=b", name="synthesize")
-    for key, target in {"degradation": Ranges, "clips": Clips, "layout": Layout}.items():
+    for key, target in {"clips": Clips, "layout": Layout}.items():
         assert list(config[key]) == list(inspect.signature(target).parameters)
     assert set(config.data) <= set(inspect.signature(synthesize).parameters)
 

@@ -2,6 +2,7 @@
 
 from vqe.data.datamodule import LoaderOptions, VQEDataModule
 from vqe.data.dataset import FrameDataset
+from vqe.data.faults import RandomFaults
 from vqe.data.transforms import PairedTransform
 
-__all__ = ["FrameDataset", "LoaderOptions", "PairedTransform", "VQEDataModule"]
+__all__ = ["FrameDataset", "LoaderOptions", "PairedTransform", "RandomFaults", "VQEDataModule"]

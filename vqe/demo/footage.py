@@ -13,12 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
-from vqe.cli import CONF_DIR
 from vqe.locks import hold_folder
 from vqe.synthesis import Ranges
 from vqe.synthesis.plan import VideoPlan, derive_seed
+from vqe.synthesis.presets import Faults, load_preset
 from vqe.synthesis.production import make_videos
 from vqe.synthesis.sheet import write_sheet
 from vqe.synthesis.sources import Camera, is_picture
@@ -157,14 +155,14 @@ def build_demo_data(footage: Path, target: Path) -> None:
 
 
 def demo_ranges() -> Ranges:
-    """Return the faults of conf/synthesize.yaml, always too dark."""
-    degradation = OmegaConf.load(CONF_DIR / "synthesize.yaml").degradation
-    degradation.exposure_stops = EXPOSURE_STOPS
-    degradation.probability.exposure = 1
-    return Ranges(**OmegaConf.to_container(degradation))
+    """Return the faults of conf/faults/v1.yaml, always too dark."""
+    degradation = load_preset("v1")
+    degradation["exposure_stops"] = EXPOSURE_STOPS
+    degradation["probability"]["exposure"] = 1
+    return Ranges(**degradation)
 
 
-def plan_cut(number: int, source: Path, ranges: Ranges) -> VideoPlan:
+def plan_cut(number: int, source: Path, ranges: Faults) -> VideoPlan:
     """Plan the video of `CUTS[number]` from its source, faults drawn from `ranges`."""
     cut = CUTS[number]
     folder, video_id = cut.place.rsplit("/", maxsplit=1)

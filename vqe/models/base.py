@@ -37,6 +37,7 @@ class Base(StreamingNetwork):
         smoothing: float = 0.8,
         scene_cut: float = 0.1,
         strength: float = 1.0,
+        light_change: float | None = None,
     ) -> None:
         super().__init__(
             grid_size=grid_size,
@@ -45,6 +46,7 @@ class Base(StreamingNetwork):
             smoothing=smoothing,
             scene_cut=scene_cut,
             strength=strength,
+            light_change=light_change,
         )
         if channels < 1 or layers < 1:
             raise ValueError(f"expected channels and layers >= 1, got {channels} and {layers}")

@@ -46,6 +46,7 @@ class Lut(StreamingNetwork):
         smoothing: float = 0.8,
         scene_cut: float = 0.1,
         strength: float = 1.0,
+        light_change: float | None = None,
     ) -> None:
         super().__init__(
             grid_size=grid_size,
@@ -54,6 +55,7 @@ class Lut(StreamingNetwork):
             smoothing=smoothing,
             scene_cut=scene_cut,
             strength=strength,
+            light_change=light_change,
         )
         if tables < 1 or table_size < 2 or luma_bins < 1:
             raise ValueError(
@@ -86,10 +88,9 @@ class Lut(StreamingNetwork):
         return {"residual_tables"}
 
     def initial_state(self, batch: int, height: int, width: int) -> State:
-        """Return zeros: `thumbnail` [B,3,g,g] of the frame, `grid` [B,12*D,g,g], `mix` [B,K]."""
+        """Return zeros: those of `initial_context`, `grid` [B,12*D,g,g] and `mix` [B,K]."""
         side, zeros = (self.grid_size, self.grid_size), self.to_mix.bias.new_zeros
-        return {
-            "thumbnail": zeros(batch, 3, *side),
+        return self.initial_context(batch, self.to_mix.bias) | {
             "grid": zeros(batch, COEFFICIENTS * self.luma_bins, *side),
             "mix": zeros(batch, len(self.residual_tables)),
         }
@@ -97,16 +98,15 @@ class Lut(StreamingNetwork):
     def advance(self, frames_bchw: Tensor, state: State, crop: Crop | None) -> tuple[Tensor, State]:
         """Return the frames with light and colour changed, not clamped, and the next state."""
         context = self.encode_context(frames_bchw, state, crop)
-        share = self.smoothing * context.same_scene
         features = self.branch(context.small)
-        grid = smooth(self.to_grid(features).float(), state["grid"], share)
+        grid = smooth(self.to_grid(features).float(), state["grid"], context.share)
         mix = self.to_mix(features.mean((2, 3))).float()
-        mix = smooth(mix, state["mix"], share[:, :, 0, 0])
+        mix = smooth(mix, state["mix"], context.share[:, :, 0, 0])
         toned = frames_bchw + look_up(self._mix_tables(mix), frames_bchw)
         cells = grid.unflatten(1, (COEFFICIENTS, self.luma_bins))
         box = None if crop is None else crop.box
         mapped = toned + apply_grid(cells, toned, self.guide, box)
-        return mapped, {"thumbnail": context.thumbnail, "grid": grid, "mix": mix}
+        return mapped, context.remembered | {"grid": grid, "mix": mix}
 
     def _mix_tables(self, mix: Tensor) -> Tensor:
         """Return each frame's own table, `[B,3,N,N,N]`, of what is added to a colour."""

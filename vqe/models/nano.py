@@ -30,6 +30,7 @@ class Nano(StreamingNetwork):
         smoothing: float = 0.8,
         scene_cut: float = 0.1,
         strength: float = 1.0,
+        light_change: float | None = None,
     ) -> None:
         super().__init__(
             grid_size=grid_size,
@@ -38,6 +39,7 @@ class Nano(StreamingNetwork):
             smoothing=smoothing,
             scene_cut=scene_cut,
             strength=strength,
+            light_change=light_change,
         )
         self.branch = LowResBranch(low_res=low_res, grid_size=grid_size, width=width)
         self.to_maps = nn.Conv2d(self.branch.features, MAP_CHANNELS, 1)
@@ -45,10 +47,10 @@ class Nano(StreamingNetwork):
         nn.init.zeros_(self.to_maps.bias)
 
     def initial_state(self, batch: int, height: int, width: int) -> State:
-        """Return zeros: `thumbnail` [B,3,g,g] of the frame, `maps` [B,15,g,g]."""
-        sizes = {"thumbnail": 3, "maps": MAP_CHANNELS}
-        side, zeros = self.grid_size, self.to_maps.weight.new_zeros
-        return {name: zeros(batch, channels, side, side) for name, channels in sizes.items()}
+        """Return zeros: those of `initial_context`, and `maps` [B,15,g,g]."""
+        side, weight = (self.grid_size, self.grid_size), self.to_maps.weight
+        maps = weight.new_zeros(batch, MAP_CHANNELS, *side)
+        return self.initial_context(batch, weight) | {"maps": maps}
 
     def advance(self, frames_bchw: Tensor, state: State, crop: Crop | None) -> tuple[Tensor, State]:
         """Return the frames with light and colour changed, not clamped, and the next state."""
@@ -60,9 +62,9 @@ class Nano(StreamingNetwork):
     ) -> tuple[Tensor, State]:
         """Map the colours of the frames by their context; return the next state."""
         maps = self.to_maps(self.branch(context.small)).float()
-        maps = smooth(maps, state["maps"], self.smoothing * context.same_scene)
+        maps = smooth(maps, state["maps"], context.share)
         mapped = apply_colour_maps(maps, frames_bchw, None if crop is None else crop.box)
-        return mapped, {"thumbnail": context.thumbnail, "maps": maps}
+        return mapped, context.remembered | {"maps": maps}
 
     def functional_macs(self, height: int, width: int) -> dict[str, int]:
         """Count what a frame costs beside layers and matrix products."""

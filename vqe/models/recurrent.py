@@ -44,6 +44,7 @@ class Recurrent(StreamingNetwork):
         smoothing: float = 0.8,
         scene_cut: float = 0.1,
         strength: float = 1.0,
+        light_change: float | None = None,
     ) -> None:
         super().__init__(
             grid_size=grid_size,
@@ -52,6 +53,7 @@ class Recurrent(StreamingNetwork):
             smoothing=smoothing,
             scene_cut=scene_cut,
             strength=strength,
+            light_change=light_change,
         )
         if min(channels, layers, gate_channels) < 1:
             raise ValueError(

@@ -9,14 +9,16 @@ from vqe.models.crop import Crop
 from vqe.models.low_res import shrink
 
 State = dict[str, Tensor]
+DARK = 0.05  # in [0,1]: below it, changes are relative to this
 
 
 class LowResContext(NamedTuple):
     """What a network knows of frames before it predicts anything."""
 
     small: Tensor  # [B,3,low_res,low_res]
-    thumbnail: Tensor  # [B,3,grid_size,grid_size], plus 1
     same_scene: Tensor  # [B,1,1,1], 1 where the frame continues the scene of the state, else 0
+    share: Tensor  # [B,1,1,1], of the past in what is predicted
+    remembered: State  # what the next frame's context wants to know of this one
 
 
 class StreamingNetwork(nn.Module):
@@ -33,6 +35,9 @@ class StreamingNetwork(nn.Module):
         smoothing: weight of the past in what is predicted, in [0,1); 0: each frame stands alone.
         scene_cut: mean difference of two thumbnails above which the past is forgotten, in (0,1).
         strength: share of the change that is made, in [0,1]; 0 gives the input.
+        light_change: relative change of the light all over the frame from which on the past counts
+            for nothing, above 0; less than that takes a part of its weight. None: smoothing does
+            not ask for the light.
 
     Attributes:
         shared: all of these but the strength, to build a network within this one from.
@@ -52,6 +57,7 @@ class StreamingNetwork(nn.Module):
         smoothing: float,
         scene_cut: float,
         strength: float,
+        light_change: float | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= strength <= 1:
@@ -60,13 +66,17 @@ class StreamingNetwork(nn.Module):
             raise ValueError(f"expected smoothing in [0,1), got {smoothing}")
         if not 0 < scene_cut < 1:
             raise ValueError(f"expected scene_cut in (0,1), got {scene_cut}")
+        if light_change is not None and light_change <= 0:
+            raise ValueError(f"expected light_change above 0 or null, got {light_change}")
         self.grid_size = grid_size
         self.low_res = low_res
         self.smoothing = smoothing
         self.scene_cut = scene_cut
         self.strength = strength
+        self.light_change = light_change
         sizes = {"grid_size": grid_size, "low_res": low_res, "width": width}
-        self.shared: dict[str, Any] = sizes | {"smoothing": smoothing, "scene_cut": scene_cut}
+        over_time = {"smoothing": smoothing, "scene_cut": scene_cut, "light_change": light_change}
+        self.shared: dict[str, Any] = sizes | over_time
 
     def forward(
         self, frames_bchw: Tensor, state: State | None = None, crop: Crop | None = None
@@ -102,7 +112,21 @@ class StreamingNetwork(nn.Module):
         small = shrink(frames_bchw if crop is None else crop.whole, self.low_res)
         thumbnail = 1 + F.avg_pool2d(small, self.low_res // self.grid_size)
         same_scene = find_same_scene(thumbnail, state["thumbnail"], self.scene_cut)
-        return LowResContext(small, thumbnail, same_scene)
+        share = self.smoothing * same_scene
+        remembered = {"thumbnail": thumbnail}
+        if self.light_change is not None:
+            share = share * (1 - find_light_change(thumbnail, state["light"], self.light_change))
+            remembered["light"] = smooth(thumbnail, state["light"], share)
+        return LowResContext(small, same_scene, share, remembered)
+
+    def initial_context(self, batch: int, like: Tensor) -> State:
+        """Return what a first frame's context looks back on: zeros, `[B,3,g,g]` each.
+
+        `thumbnail` is that of the frame before, `light` the light that was followed so far.
+        """
+        names = ("thumbnail",) if self.light_change is None else ("thumbnail", "light")
+        shape = (batch, 3, self.grid_size, self.grid_size)
+        return {name: like.new_zeros(shape) for name in names}
 
     def initial_state(self, batch: int, height: int, width: int) -> State:
         """Return the state before the first frame: zeros, batch first, by name."""
@@ -123,6 +147,22 @@ def find_same_scene(thumbnail: Tensor, last: Tensor, scene_cut: float) -> Tensor
     """
     change = (thumbnail - last).abs().mean((1, 2, 3), keepdim=True)
     return (change <= scene_cut).to(thumbnail.dtype)
+
+
+def find_light_change(thumbnail: Tensor, followed: Tensor, light_change: float) -> Tensor:
+    """Return how far the light has left what was followed, `[B,1,1,1]` in [0,1].
+
+    Each cell's relative change counts up to `light_change`, and those up and down cancel: light
+    changes all cells alike, a person who walks through changes some, and noise none on average.
+
+    Args:
+        thumbnail: of this frame plus 1, `[B,3,h,w]`.
+        followed: mean of those before, likewise.
+        light_change: where a cell's change counts in full.
+    """
+    relative = (thumbnail - followed) / (followed - 1).clamp(min=DARK)
+    counted = (relative / light_change).clamp(-1, 1)
+    return counted.mean((2, 3), keepdim=True).abs().mean(1, keepdim=True)
 
 
 def smooth(current: Tensor, last: Tensor, share: Tensor) -> Tensor:

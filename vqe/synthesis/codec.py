@@ -64,6 +64,8 @@ class H264RoundTrip:
         """
         height, width = frame.shape[:2]
         picture = av.VideoFrame.from_ndarray(np.pad(frame, self._pad, mode="edge"), format="bgr24")
+        # a pool of threads for a frame this small would take longer than the frame
+        picture = picture.reformat(format="yuv420p", threads=1)
         picture.pts = self.frames
         try:
             packets = self._encoder.encode(picture)
@@ -77,4 +79,6 @@ class H264RoundTrip:
             )
         self.frames += 1
         self.coded_bytes += sum(packet.size for packet in packets)
-        return np.ascontiguousarray(decoded[0].to_ndarray(format="bgr24")[:height, :width])
+        return np.ascontiguousarray(
+            decoded[0].to_ndarray(format="bgr24", threads=1)[:height, :width]
+        )

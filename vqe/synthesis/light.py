@@ -47,9 +47,15 @@ def side_gradient(height: int, width: int, degrees: float) -> np.ndarray:
     return np.sin(np.pi / 2 * slope)[:, :, None].astype(np.float32)
 
 
-def balance_white(light: np.ndarray, parameters: Parameters, time: float) -> np.ndarray:
-    """Give each channel of linear light its gain: warmth pulls red and blue apart."""
-    warmth, tint = parameters.warmth_stops.at(time), parameters.tint_stops.at(time)
+def balance_white(
+    light: np.ndarray, parameters: Parameters, time: float, wander: float = 0.0
+) -> np.ndarray:
+    """Give each channel of linear light its gain: warmth pulls red and blue apart.
+
+    Warmth runs along the daylight line (CIE 015: blue sky to lamp light), tint across it.
+    `wander` is warmth in stops that comes on top.
+    """
+    warmth, tint = parameters.warmth_stops.at(time) + wander, parameters.tint_stops.at(time)
     if not (warmth or tint):
         return light
     return light * np.exp2(np.array([-warmth / 2, tint, warmth / 2], np.float32))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from vqe.schema import SUBSETS, TEST_SUBSETS, TRAIN_SUBSETS
 from vqe.synthesis.parameters import Parameters
-from vqe.synthesis.ranges import Ranges, check_range
+from vqe.synthesis.presets import Faults
+from vqe.synthesis.ranges import check_range
 from vqe.synthesis.record import Record
 from vqe.synthesis.severity import severity
 from vqe.synthesis.sources import Camera
@@ -122,7 +123,7 @@ def plan_videos(
     *,
     layout: Layout,
     clips: Clips,
-    ranges: Ranges,
+    ranges: Faults,
     seed: int,
 ) -> list[VideoPlan]:
     """Plan every video; one that the record knows keeps its place.

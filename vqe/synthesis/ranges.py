@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import numpy as np
 
 from vqe.synthesis.parameters import Parameters, Span
 
 Range = tuple[float, float]
-LIMITS = {  # what a range must lie within
+LIMITS: dict[str, Range] = {  # what a range must lie within
     "exposure_stops": (-8, 4),
     "gamma": (0.1, 10),
     "side_light_stops": (0, 4),
@@ -35,7 +36,7 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Ranges:
-    """Where each of the `Parameters` is drawn from, evenly: `degradation` in conf/synthesize.yaml.
+    """Where each of the `Parameters` is drawn from, evenly: conf/faults/v1.yaml.
 
     Args:
         drift: how far a drifting clip's light and colour go towards a second draw, 0 to 1.
@@ -45,6 +46,9 @@ class Ranges:
     Raises:
         ValueError: a range is out of order or out of its limits, or a probability is missing.
     """
+
+    limits: ClassVar[Mapping[str, Range]] = LIMITS
+    kinds: ClassVar[tuple[str, ...]] = KINDS
 
     exposure_stops: Range
     gamma: Range
@@ -66,11 +70,11 @@ class Ranges:
     probability: Mapping[str, float]
 
     def __post_init__(self) -> None:
-        for name, limits in LIMITS.items():
+        for name, limits in self.limits.items():
             check_range(f"degradation.{name}", getattr(self, name), limits)
-        if set(self.probability) != set(KINDS):
+        if set(self.probability) != set(self.kinds):
             raise ValueError(
-                f"expected degradation.probability of {', '.join(KINDS)}, "
+                f"expected degradation.probability of {', '.join(self.kinds)}, "
                 f"got {', '.join(self.probability)}"
             )
         for name, value in self.probability.items():
@@ -94,7 +98,7 @@ class Ranges:
 
         def drift(name: str, kind: str, neutral: float) -> Span:
             start, other = pick(name, kind, neutral), pick(name, kind, neutral)
-            return Span(start, _round(start + away * (other - start)))
+            return Span(start, round_draw(start + away * (other - start)))
 
         return Parameters(
             exposure_stops=drift("exposure_stops", "exposure", 0.0),
@@ -116,7 +120,7 @@ class Ranges:
         )
 
     def _pick(self, random: dict[str, np.random.Generator], name: str) -> float:
-        return _round(random[name].uniform(*getattr(self, name)))
+        return round_draw(random[name].uniform(*getattr(self, name)))
 
 
 def check_range(name: str, values: Range, limits: Range) -> None:
@@ -134,6 +138,6 @@ def check_range(name: str, values: Range, limits: Range) -> None:
         )
 
 
-def _round(value: float) -> float:
+def round_draw(value: float) -> float:
     """Keep six digits: what the CSV records is then all there is."""
     return float(f"{value:.6g}")

@@ -10,6 +10,7 @@ import pandas as pd
 from vqe.files import read_csv, write_csv
 from vqe.layout import FOLDERS
 from vqe.schema import SUBSETS, VIDEO_FOLDER
+from vqe.synthesis.parameters import Parameters
 
 FILE = "synthesis.csv"
 MADE = ("frames", "h264_kbps")  # blank until a video is made; kbps also where there is no H.264
@@ -33,7 +34,13 @@ class Record:
         self._saved = 0.0
         if self.path.is_file():
             table = read_csv(self.path, dtype=str, keep_default_na=False)
-            self.rows = {self._check_place(r): r for r in table.to_dict("records")}
+            # a file of before a fault was known has none of it
+            neutral = Parameters().to_row()
+            rows = [
+                row | {k: v for k, v in neutral.items() if k not in row}
+                for row in table.to_dict("records")
+            ]
+            self.rows = {self._check_place(row): row for row in rows}
         self._places = {(r["source"], int(r["clip"])): place for place, r in self.rows.items()}
 
     def _check_place(self, row: Row) -> Place:

@@ -27,6 +27,12 @@ def blur_kernel(parameters: Parameters) -> np.ndarray:
     return (kernel / kernel.sum()).astype(np.float32)
 
 
+def strew(light: np.ndarray, share: float) -> np.ndarray:
+    """Strew a share of all light evenly over the frame: veiling glare (ISO 9358), flat contrast."""
+    mean = light.mean(axis=(0, 1), dtype=np.float32)
+    return (1 - np.float32(share)) * light + np.float32(share) * mean
+
+
 def shrink(light: np.ndarray, scale: float) -> np.ndarray:
     """Average light onto fewer pixels."""
     height, width = light.shape[:2]

@@ -11,7 +11,7 @@ def severity(parameters: Parameters) -> float:
 
     It is `1 - exp(-sum / 2)` over the kinds' `damages`: it grows with every single one, and each
     counts less where the rest is bad already. One kind at its scale gives 0.39, three give 0.78;
-    draws from the ranges of conf/synthesize.yaml lie around 0.5. Drifting values count by the
+    draws from conf/faults/v1.yaml lie around 0.5. Drifting values count by the
     mean of their two ends. It knows the parameters alone: not what a scene makes of them.
     """
     return 1 - math.exp(-sum(damages(parameters).values()) / 2)
@@ -23,7 +23,7 @@ def damages(parameters: Parameters) -> dict[str, float]:
     The scales are what is clearly bad on its own: exposure 3 stops down or 1.5
     up, gamma of 4 or a quarter, side light and colour cast 2 stops, saturation 0, blur 4 pixels,
     resize 3 halvings, shot noise 0.25, read noise 0.05, JPEG 3 halvings of quality from 95,
-    H.264 6 halvings from 0.2 bits a pixel.
+    H.264 6 halvings from 0.2 bits a pixel. Of the others see their lines: the divisor is the scale.
     """
     p = parameters
     bits = p.h264_bits_per_pixel
@@ -40,6 +40,24 @@ def damages(parameters: Parameters) -> dict[str, float]:
         "read_noise": sum(p.read_noise) / 3 / 0.05,
         "jpeg": 0.0 if p.jpeg_quality is None else max(0.0, math.log2(95 / p.jpeg_quality)) / 3,
         "h264": 0.0 if bits is None else max(0.0, math.log2(0.2 / bits)) / 6,
+    } | _webcam_damages(p)
+
+
+def _webcam_damages(p: Parameters) -> dict[str, float]:
+    return {
+        "pumping": p.pumping_stops / 0.7,
+        "wander": p.wander_stops / 0.7,
+        "backlight": p.backlight_stops / 3,
+        "mixed": p.mixed_stops / 2,
+        "screen": _mean(p.screen_light, lambda v: v / 1.5),
+        "flare": p.flare / 0.3,
+        "denoise": p.denoise / 2,
+        "blotches": p.blotches / 0.06,
+        "contrast": abs(math.log2(p.contrast)) / 1.5,
+        "sharpen": p.sharpen / 3,
+        "bands": 0.0 if p.band_levels is None else 16 / p.band_levels,
+        "chroma": -math.log2(p.chroma_scale) / 4,
+        "skipped": p.skipped / 0.5,
     }
 
 

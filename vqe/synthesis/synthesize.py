@@ -14,9 +14,9 @@ from tqdm import tqdm
 from vqe.files import BadFile, report_bad_files
 from vqe.locks import hold_folder
 from vqe.parallel import map_parallel, open_backend
-from vqe.synthesis import Ranges
 from vqe.synthesis.degradation import FPS
 from vqe.synthesis.plan import Clips, Layout, plan_videos
+from vqe.synthesis.presets import Faults, build_faults
 from vqe.synthesis.production import make_videos
 from vqe.synthesis.record import Record
 from vqe.synthesis.sheet import write_sheet
@@ -48,7 +48,7 @@ def synthesize(
     *,
     source: str | Path,
     target_dir: str | Path,
-    ranges: Ranges,
+    ranges: Faults,
     clips: Clips,
     layout: Layout,
     seed: int = 2025,
@@ -149,7 +149,7 @@ def synthesize_as_configured(cfg: DictConfig) -> SynthesisReport:
     """Make the pairs that a config describes."""
     return synthesize(
         source=cfg.source,
-        ranges=Ranges(**OmegaConf.to_container(cfg.degradation)),
+        ranges=build_faults(OmegaConf.to_container(cfg.degradation)),
         clips=Clips(**OmegaConf.to_container(cfg.clips)),
         layout=Layout(**OmegaConf.to_container(cfg.layout)),
         seed=cfg.seed,

@@ -11,9 +11,11 @@ from torch import nn
 from vqe import models
 from vqe.files import complete_or_absent
 from vqe.inputs import find_checkpoint, require_checkpoint
+from vqe.models.low_res import LowResBranch
 from vqe.models.shipped import NETWORK_CONFIG, SUFFIX, read_shipped
 from vqe.state_dict import DIGEST, check_digest, check_state, digest_tensors
 
+NO_SHAPES = ("smoothing", "scene_cut", "light_change", "strength")  # no weight depends on them
 NETWORK_PREFIX = "network."  # of its weights' names in a checkpoint
 
 
@@ -143,12 +145,40 @@ def read_same_network(
     """
     checkpoint = read_checkpoint(path, network_config)
     held = checkpoint[NETWORK_CONFIG]
-    if held != network_config:
+    if not takes_same_weights(held, network_config):
         raise ValueError(
             f"expected a checkpoint of {network_config}, got one of {held} ({path}). "
             f"Set model_vqe to the same, or {option}=null"
         )
     return checkpoint
+
+
+def takes_same_weights(held: Any, network_config: Any) -> bool:
+    """Say whether two configs build the same network, whatever it does with them over time."""
+    if not (isinstance(held, dict) and isinstance(network_config, dict)):
+        return held == network_config
+    shapes = [
+        {name: value for name, value in config.items() if name not in NO_SHAPES}
+        for config in (held, network_config)
+    ]
+    return shapes[0] == shapes[1]
+
+
+def light_part(network: nn.Module, held: Any) -> tuple[nn.Module, str] | None:
+    """Find what a network shares with the nano of a checkpoint: a part, and its weights' prefix.
+
+    Args:
+        network: that starts from the checkpoint.
+        held: the config in it.
+    """
+    target = held.get("_target_") if isinstance(held, dict) else None
+    if target != "vqe.models.Nano":
+        return None
+    if isinstance(getattr(network, "nano", None), models.Nano):
+        return network.nano, ""
+    if isinstance(getattr(network, "branch", None), LowResBranch):
+        return network.branch, "branch."
+    return None
 
 
 def network_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:

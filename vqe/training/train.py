@@ -15,9 +15,12 @@ from vqe.export.onnx import export_onnx
 from vqe.models.shipped import SUFFIX
 from vqe.training.assembly import build_data, build_module, build_trainer
 from vqe.training.checkpoints import (
+    NETWORK_CONFIG,
+    light_part,
     load_network,
     load_state,
     network_weights,
+    read_checkpoint,
     read_same_network,
 )
 from vqe.training.module import VQEModule
@@ -67,12 +70,19 @@ def fit(trainer: Trainer, module: VQEModule, data: VQEDataModule, resume: Path |
 def start_from(path: str | Path, module: VQEModule) -> None:
     """Give a new training the weights of a checkpoint's or shipped network, and nothing else.
 
+    Of a nano, other networks take what they share with it: light and colour.
+
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the checkpoint holds another network.
     """
-    checkpoint = read_same_network(path, module.network_config, "init_from")
-    load_state(module.network, network_weights(checkpoint), path)
+    checkpoint = read_checkpoint(path, module.network_config)
+    part = light_part(module.network, checkpoint[NETWORK_CONFIG])
+    if part is None:
+        checkpoint = read_same_network(path, module.network_config, "init_from")
+    network, prefix = part or (module.network, "")
+    weights = network_weights(checkpoint).items()
+    load_state(network, {k[len(prefix) :]: v for k, v in weights if k.startswith(prefix)}, path)
     log.info("starting from the weights of %s", path)
 
 

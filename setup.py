@@ -32,6 +32,7 @@ COMMANDS = [
     "vqe-build = vqe.dataset_builder:main",
     "vqe-download = vqe.download:main",
     "vqe-enhance = vqe.enhance:main",
+    "vqe-merge = vqe.merge_results:main",
     "vqe-ratings = vqe.ratings:main",
     "vqe-score = vqe.score_videos:main",
     "vqe-submission = vqe.submission:main",

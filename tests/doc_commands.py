@@ -52,6 +52,7 @@ SHORT = {
         "archives.test.files={{test_supervised_synthetic:4,test_unsupervised:1}}",
     ),
     "vqe/score_videos.py": ("every=1000", "device=cpu"),
+    "vqe/merge_results.py": (),
     "vqe/enhance.py": (),
     "vqe/submission.py": (),
     "vqe/synthesize.py": ("clips.max_size=[48,64]", "clips.per_source=2", "data.jobs=1"),
@@ -91,7 +92,8 @@ BUILD_OWN = (
     "python dataset_builder.py --config-name data/all_30fps data.source_dir='<own>' "
     "data.source=video"
 )
-STEPS = (BUILD, TRAIN, STAGE_1, SYNTHESIZE, BUILD_OWN)
+SCORE = "python score_videos.py input='<mp4s>' model_dover=off resume=auto"
+STEPS = (BUILD, TRAIN, STAGE_1, SYNTHESIZE, BUILD_OWN, SCORE)
 OF_BASE = ("model_vqe=base", "strength=")  # what needs a run of the network `base`
 
 
@@ -180,6 +182,9 @@ class Workshop:
         if "run" in named:
             trained = self.trained_base if any(w in command for w in OF_BASE) else self.trained
             places["run"] = find_run(trained)
+        if "scored" in named:
+            [records] = self.scored.glob("*/*/records")
+            places["scored"] = records.parent
         if "resume_from=auto" in command:
             copy(self.trained, scratch / "outputs")
         if "data" in named:
@@ -227,6 +232,11 @@ class Workshop:
     def trained_base(self) -> Path:
         """The same of `base`, as the recipe's first stage makes it."""
         return self._make("trained_base", "outputs", STAGE_1)
+
+    @cached_property
+    def scored(self) -> Path:
+        """Outputs of a run that scored videos."""
+        return self._make("scored", "outputs", SCORE)
 
     def _make(self, name: str, place: str, command: str, start: Path | None = None) -> Path:
         """Run a command on a copy of `start`, once for all workers; return the place it filled."""

@@ -228,6 +228,19 @@ def quote_list(key: str) -> Callable[[list[str]], list[str]]:
     return prepare
 
 
+def gather_words(key: str) -> Callable[[list[str]], list[str]]:
+    """Return a `prepare` that takes the words which are no `key=value` for one key's list."""
+
+    def prepare(arguments: list[str]) -> list[str]:
+        plain = [a for a in arguments if "=" not in a and not a.startswith(("-", "~"))]
+        if not plain:
+            return arguments
+        quoted = ",".join("'" + word.replace("'", "\\'") + "'" for word in plain)
+        return [*(a for a in arguments if a not in plain), f"{key}=[{quoted}]"]
+
+    return prepare
+
+
 def choose_command(
     name: str, commands: Sequence[str], *, then: Callable[[list[str]], list[str]] = list
 ) -> Callable[[list[str]], list[str]]:

@@ -1,6 +1,7 @@
 """Which device computes, and in what precision: the one place that decides."""
 
 import importlib.util
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,23 @@ def choose_device(name: str) -> torch.device:
     if name.partition(":")[0] not in there:
         raise ValueError(f"expected device to be one of auto, {', '.join(there)}, got {name!r}")
     return torch.device(name)
+
+
+def choose_own_device(accelerator: str) -> int | list[int]:
+    """Return the one device of a process that shares its machine with others, as Lightning wants.
+
+    It is the GPU of the number that torchrun or SLURM gave the process among those that it sees.
+    """
+    local = int(os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", 0)))
+    if accelerator == "cpu" or not torch.cuda.is_available():
+        return 1
+    return [local % torch.cuda.device_count()]
+
+
+def name_own_device() -> str:
+    """Return the same as a name for `choose_device`."""
+    own = choose_own_device("auto")
+    return f"cuda:{own[0]}" if isinstance(own, list) else "auto"
 
 
 def choose_precision(accelerator: str) -> str:

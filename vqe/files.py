@@ -122,6 +122,14 @@ def _put_folder(part: Path, path: Path) -> None:
     remove(old)
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name; where the file systems cannot, copy it."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def explain_no_space(folder: Path, needed_bytes: int | None = None) -> NoSpaceError:
     """Return the error of a disk that is full for what was to go into a folder.
 

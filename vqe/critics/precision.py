@@ -5,8 +5,9 @@ score five times as far as rounded weights and products do.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -107,3 +108,14 @@ class FrozenCritic(nn.Module):
             suffix = {"tf32": "-tf32", "fp16": "-fp16"}.get(self.computes_in, "")
             self._digest = digest_weights(self) + suffix
         return self._digest
+
+
+def identify_critic(critic: nn.Module, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides the numbers of a critic on its device: options, weights, precision.
+
+    Args:
+        critic: one that can `describe` itself.
+        config: what it was built from, plain values.
+    """
+    described = {**config, "weights": None, **critic.describe()}
+    return {name: value for name, value in described.items() if name != "device"}

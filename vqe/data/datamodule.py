@@ -1,6 +1,7 @@
 """CSVs -> data loaders for training, validation and testing."""
 
 import logging
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from vqe.building.discovery import BadVideoError
 from vqe.building.extraction import MARKER, read_extraction
 from vqe.data.clips import Clips
 from vqe.data.dataset import FrameDataset
-from vqe.data.index import NO_VIDEO, filter_rows, read_index, split_videos
+from vqe.data.index import NO_VIDEO, filter_rows, group_videos, read_index, split_videos
 from vqe.data.loader import FrameLoader
 from vqe.data.samplers import MixedBatches, ShuffledBatches, VideoBatches
 from vqe.data.transforms import PairedTransform
-from vqe.schema import CHALLENGE_FPS, VIDEO_KEY
+from vqe.records import stamp_files
+from vqe.schema import CHALLENGE_FPS, VIDEO_COLUMNS, VIDEO_KEY
 
 log = logging.getLogger(__name__)
 
@@ -212,6 +214,31 @@ class VQEDataModule(LightningDataModule):
         """
         subset, video_id = self.tables[split][VIDEO_KEY].iloc[index]
         return str(subset), str(video_id)
+
+    def count_frames(self, split: str = "holdout") -> dict[tuple[str, str], int]:
+        """Return how many frames each video has, by subset and video_id."""
+        sizes = self.tables[split].groupby(VIDEO_KEY, observed=True, sort=True).size()
+        return {(str(key[0]), str(key[1])): int(count) for key, count in sizes.items()}
+
+    def keep_videos(self, split: str, videos: Collection[tuple[str, str]]) -> None:
+        """Leave out the frames of all other videos."""
+        table = self.tables[split]
+        keys = zip(table["subset"].astype(str), table["video_id"].astype(str), strict=True)
+        kept = np.fromiter((key in videos for key in keys), bool, len(table))
+        self.tables[split] = table[kept].reset_index(drop=True)
+
+    def stamp_videos(
+        self, split: str, videos: Collection[tuple[str, str]]
+    ) -> Iterator[tuple[tuple[str, str], str]]:
+        """Yield videos and what tells each one's rows and files from changed ones."""
+        table = self.tables[split]
+        facts = table[["img_source", "img_target", "h", "w", *VIDEO_COLUMNS]]
+        for key, positions in group_videos(table).items():
+            if key in videos:
+                rows = facts.iloc[positions]
+                names = [n for c in ("img_source", "img_target") for n in rows[c].unique() if n]
+                paths = (self.root / name for name in names)
+                yield key, stamp_files(paths, rows.to_csv(index=False, header=False))
 
     def rates(self, split: str = "holdout") -> dict[tuple[str, str], int]:
         """Return the frame rate of each video, by subset and video_id.

@@ -7,6 +7,7 @@ import pandas as pd
 from torch.utils.data import Sampler
 
 from vqe.data.index import cut_sizes, group_videos
+from vqe.shards import deal_out
 
 
 class ShuffledBatches(Sampler[list[tuple[int, int]]]):
@@ -192,15 +193,12 @@ class VideoBatches(Sampler[list[int]]):
                 f"expected at least one video for each of {world} processes, got {len(videos)} "
                 f"({table.attrs.get('csv')}). Use fewer devices: trainer.devices={len(videos)}"
             )
-        loads = [0] * world
+        loads = {key: len(positions) for key, positions in videos.items()}
         self.batches = []
-        for key in sorted(videos, key=lambda k: (-len(videos[k]), k)):
-            lightest = loads.index(min(loads))
-            loads[lightest] += len(videos[key])
-            if lightest == rank:
-                for run in cut_sizes(table, videos[key]):
-                    cuts = range(batch_size, len(run), batch_size)
-                    self.batches += [part.tolist() for part in np.split(run, cuts)]
+        for key in deal_out(loads, world)[rank]:
+            for run in cut_sizes(table, videos[key]):
+                cuts = range(batch_size, len(run), batch_size)
+                self.batches += [part.tolist() for part in np.split(run, cuts)]
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -7,11 +7,12 @@ from typing import Any
 from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from vqe.critics.feature_cache import FeatureCache
 from vqe.critics.frozen_critics import FrozenCritics
 from vqe.data import VQEDataModule
-from vqe.device import choose_precision
+from vqe.device import choose_own_device, choose_precision
 from vqe.training.checkpoints import CheckpointFile
 from vqe.training.module import VQEModule
 from vqe.training.quiet import leave_out_host, quiet_lightning
@@ -61,11 +62,20 @@ def build_callbacks(cfg: DictConfig) -> list[Callback]:
     return [instantiate(callback) for callback in cfg.callbacks.values() if callback]
 
 
-def build_trainer(cfg: DictConfig) -> Trainer:
-    """Build the trainer with the loggers and callbacks; choose a precision where none is set."""
+def build_trainer(cfg: DictConfig, *, alone: bool = False) -> Trainer:
+    """Build the trainer with the loggers and callbacks; choose a precision where none is set.
+
+    Args:
+        cfg: with `trainer`, `callbacks` and, for training, `logger`.
+        alone: this process is one of several that torchrun or SLURM started, and knows nothing of
+            the others: it computes on one device.
+    """
     quiet_lightning()
     leave_out_host()
     parts: dict[str, Any] = {"callbacks": build_callbacks(cfg), "plugins": [CheckpointFile()]}
+    if alone:
+        parts["plugins"].append(LightningEnvironment())  # or Lightning would wait for the others
+        parts |= {"strategy": "auto", "devices": choose_own_device(cfg.trainer.accelerator)}
     parts["logger"] = [instantiate(logger) for logger in cfg.get("logger", {}).values() if logger]
     if cfg.trainer.precision is None:
         parts["precision"] = choose_precision(cfg.trainer.accelerator)

@@ -7,10 +7,15 @@ from pytorch_lightning import seed_everything
 from torch import nn
 
 from vqe.cli import quiet_other_ranks
+from vqe.critics.frozen_critics import FrozenCritics
+from vqe.data import VQEDataModule
+from vqe.shards import read_shard
 from vqe.training.assembly import build_critics, build_data, build_trainer
-from vqe.training.callbacks import RenderVideos, SplitScreen, WriteMetrics
+from vqe.training.callbacks import KeepRecords, RenderVideos, SplitScreen, WriteMetrics
+from vqe.training.callbacks.write_metrics import write_critics, write_tables
 from vqe.training.checkpoints import load_network
 from vqe.training.module import VQEModule
+from vqe.training.recording import identify_test, prepare_records
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +39,8 @@ def test(cfg: DictConfig) -> dict[str, float]:
         set_strength(network, cfg.strength)
     log.info("testing %s of %s", network_config["_target_"], cfg.checkpoint)
     critics = None if cfg.only_videos else build_critics(cfg)
-    trainer = build_trainer(cfg)
+    shard = read_shard(cfg.shard)
+    trainer = build_trainer(cfg, alone=cfg.shard is not None)
     left_out: tuple[type, ...] = ()
     if cfg.only_csv:
         left_out = (RenderVideos, SplitScreen)
@@ -42,8 +48,30 @@ def test(cfg: DictConfig) -> dict[str, float]:
         left_out = (WriteMetrics,)
     if left_out:
         trainer.callbacks = [c for c in trainer.callbacks if not isinstance(c, left_out)]
-    trainer.test(VQEModule(network, critics), datamodule=build_data(cfg))
+    data = build_data(cfg)
+    data.setup("test")
+    identity = identify_test(cfg, network, network_config, critics, trainer)
+    keeper = prepare_records(cfg.resume, shard, cfg.paths, identity, data, trainer)
+    if data.tables["holdout"].empty:
+        return finish_known(keeper, data, critics) if trainer.is_global_zero else {}
+    trainer.test(VQEModule(network, critics), datamodule=data)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def finish_known(
+    keeper: KeepRecords, data: VQEDataModule, critics: FrozenCritics | None
+) -> dict[str, float]:
+    """Write what a test writes whose videos are all known; return its numbers."""
+    log.info("nothing is left to test")
+    keeper.begin(data, "holdout")
+    keeper.abort()
+    metrics = keeper.metrics
+    if metrics is None or not metrics.known:
+        return {}
+    named = write_tables(metrics.known, metrics.folder)
+    if any("scores" in numbers for numbers in metrics.known.values()):
+        write_critics(critics.describe(), metrics.folder)
+    return {f"test/{name}": value for name, value in named.items()}
 
 
 def set_strength(network: nn.Module, strength: float) -> None:

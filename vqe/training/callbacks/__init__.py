@@ -2,9 +2,18 @@
 
 from vqe.training.callbacks.before_after import BeforeAfter
 from vqe.training.callbacks.ema import EMA
+from vqe.training.callbacks.keep_records import KeepRecords
 from vqe.training.callbacks.render_videos import RenderVideos
 from vqe.training.callbacks.run_checkpoint import RunCheckpoint
 from vqe.training.callbacks.split_screen import SplitScreen
 from vqe.training.callbacks.write_metrics import WriteMetrics
 
-__all__ = ["EMA", "BeforeAfter", "RenderVideos", "RunCheckpoint", "SplitScreen", "WriteMetrics"]
+__all__ = [
+    "EMA",
+    "BeforeAfter",
+    "KeepRecords",
+    "RenderVideos",
+    "RunCheckpoint",
+    "SplitScreen",
+    "WriteMetrics",
+]

@@ -10,13 +10,15 @@ from vqe.data import VQEDataModule
 class FrameCallback(Callback):
     """Look at every batch of enhanced frames, each of one video; batches come video by video.
 
-    A subclass writes `begin`, `take`, `finish` and `abort`, or those of them that it needs.
+    A subclass writes `begin`, `take`, `end_video`, `finish` and `abort`, or those of them that it
+    needs.
 
     Attributes:
         splits: whose frames are looked at: `valid`, `holdout`.
     """
 
     splits: tuple[str, ...] = ("holdout",)
+    _left: dict[tuple[str, str], int]  # frames of each video that were not taken yet
 
     def begin(self, data: VQEDataModule, split: str) -> None:
         """Get ready for the first batch."""
@@ -32,6 +34,9 @@ class FrameCallback(Callback):
             batch: the frames that it was given, uint8 RGB.
             split: whose batch it is.
         """
+
+    def end_video(self, video: tuple[str, str]) -> None:
+        """Know that a video's last frame was taken; a test that is cut short ends none."""
 
     def finish(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         """Complete what was begun."""
@@ -89,6 +94,7 @@ class FrameCallback(Callback):
 
     def _begin(self, trainer: Trainer, split: str) -> None:
         if split in self.splits:
+            self._left = trainer.datamodule.count_frames(split)
             self.begin(trainer.datamodule, split)
 
     def _take(
@@ -97,3 +103,6 @@ class FrameCallback(Callback):
         if split in self.splits:
             video = trainer.datamodule.video_of(int(outputs["index"][0]), split)
             self.take(video, outputs, batch, split)
+            self._left[video] -= len(outputs["index"])
+            if not self._left[video]:
+                self.end_video(video)

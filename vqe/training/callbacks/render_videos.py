@@ -8,6 +8,7 @@ from pytorch_lightning import LightningModule, Trainer
 
 from vqe.data import VQEDataModule
 from vqe.data.index import check_unique_ids
+from vqe.files import complete_or_absent, link_or_copy
 from vqe.pixels import bgr_hwc_u8
 from vqe.training.callbacks.frame_callback import FrameCallback
 from vqe.video import VideoSequence
@@ -25,12 +26,16 @@ class RenderVideos(FrameCallback):
         folder: where the videos go.
         fps: frame rate; None: that of the rows, 30 as in the challenge where they have none.
         crf: x264's quality; the challenge's is 18.
+
+    Attributes:
+        files_of: where each video went that was rendered.
     """
 
     def __init__(self, folder: str, *, fps: int | None = None, crf: int = 18) -> None:
         self.folder = Path(folder)
         self.fps = fps
         self.files = VideoSequence(crf=crf)
+        self.files_of: dict[tuple[str, str], Path] = {}
         self._rates: dict[tuple[str, str], int] = {}
 
     def begin(self, data: VQEDataModule, split: str) -> None:
@@ -46,8 +51,19 @@ class RenderVideos(FrameCallback):
         """Append the frames of a batch without targets."""
         if outputs["rmse"] is None:
             frames = map(bgr_hwc_u8, outputs["enhanced_u8"])
-            path = self.folder / f"{video[1]}.mp4"
+            path = self.files_of[video] = self.folder / f"{video[1]}.mp4"
             self.files.write(path, frames, fps=self.fps or self._rates[video])
+
+    def end_video(self, video: tuple[str, str]) -> None:
+        """Complete the video."""
+        self.files.close()
+
+    def adopt(self, video: tuple[str, str], file: Path) -> None:
+        """Take over what an earlier run rendered."""
+        path = self.files_of[video] = self.folder / f"{video[1]}.mp4"
+        if not (path.exists() and path.samefile(file)):
+            with complete_or_absent(path) as part:
+                link_or_copy(file, part)
 
     def finish(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
         """Complete the last video."""

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import pandas as pd
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
-from vqe.critics.frozen_critics import FrozenCritics
 from vqe.data import VQEDataModule
 from vqe.data.index import check_unique_ids
 from vqe.files import complete_or_absent, write_csv
@@ -26,82 +26,112 @@ from vqe.training.callbacks.frame_callback import FrameCallback
 
 log = logging.getLogger(__name__)
 
-Batch = tuple[str, np.ndarray]  # video_id, and positions and numbers of its frames
+Video = tuple[str, str]  # subset and video_id
+FILES = {
+    "rmse": (SUPERVISED_CSV, SUPERVISED_COLUMNS),
+    "scores": (UNSUPERVISED_CSV, UNSUPERVISED_COLUMNS),
+}
 
 
 class WriteMetrics(FrameCallback):
     """Write the challenge's two CSVs: a row a video, means over its frames.
 
-    Every rank's numbers are gathered first and rank 0 writes once, through a temporary name. The
-    means over videos are logged as `test/rmse`, `test/p`, `test/a1` ..., `test/score`.
+    A video's numbers are averaged as it ends. Those of all ranks are gathered and rank 0 writes
+    once, through a temporary name. The means over videos are logged as `test/rmse`, `test/p`,
+    `test/a1` ..., `test/score`.
 
     The critics' precision, device and weights stand in `critics.json` beside the folder, which
     holds the CSVs alone.
 
     Args:
         folder: where the CSVs go.
+
+    Attributes:
+        means: of each video, what is known of `rmse`, one number, and `scores`, twelve.
     """
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
-        self._batches: dict[str, list[Batch]] = {}
+        self.known: dict[Video, dict[str, list[float]]] = {}  # of earlier runs
+        self.means: dict[Video, dict[str, list[float]]] = {}
+        self._frames: dict[Video, dict[str, list[np.ndarray]]] = {}
 
     def begin(self, data: VQEDataModule, split: str) -> None:
         """Check that no two videos share a row."""
         check_unique_ids(data.tables[split])
-        self._batches = {"rmse": [], "scores": []}
+        self.means, self._frames = dict(self.known), {}
 
     def take(
-        self, video: tuple[str, str], outputs: dict[str, Any], batch: dict[str, Any], split: str
+        self, video: Video, outputs: dict[str, Any], batch: dict[str, Any], split: str
     ) -> None:
         """Keep a batch's numbers, each frame's position in the table first."""
-        for name, kept in self._batches.items():
+        kept = self._frames.setdefault(video, {name: [] for name in FILES})
+        for name, batches in kept.items():
             if outputs[name] is not None:
                 index = outputs["index"].cpu().double()[:, None]  # exact for any table
                 values = outputs[name].cpu().double().reshape(len(index), -1)
-                kept.append((video[1], torch.cat([index, values], dim=1).numpy()))
+                batches.append(torch.cat([index, values], dim=1).numpy())
+
+    def end_video(self, video: Video) -> None:
+        """Average over the video's frames."""
+        kept = self._frames.pop(video)
+        self.means[video] = {name: average_frames(b) for name, b in kept.items() if b}
 
     def finish(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
-        """Gather, average over each video's frames, write and log."""
-        files = {
-            "rmse": (SUPERVISED_CSV, SUPERVISED_COLUMNS),
-            "scores": (UNSUPERVISED_CSV, UNSUPERVISED_COLUMNS),
-        }
-        means: dict[str, float] = {}
-        for name, (file, columns) in files.items():
-            batches = _gather(self._batches[name])
-            if not batches:
-                log.warning("%s is not written: no test frame has these numbers", file)
-                continue
-            videos = _average_videos(batches, columns)
-            if trainer.is_global_zero:
-                write_csv(videos, self.folder / file, float_format="%.9g")
-                if name == "scores":
-                    _write_critics(pl_module.critics, self.folder.with_name("critics.json"))
-            means |= videos.drop(columns="video_i").mean().to_dict()
-        named = {SCORE_OF_COLUMN.get(column, column): value for column, value in means.items()}
-        if len(means) == len(SCORE_OF_COLUMN) + 1 and named["rmse"] > 0:
-            named["score"] = leaderboard_score(named, named["rmse"])
+        """Gather, write and log."""
+        for video in list(self._frames):  # of a test that was cut short
+            self.end_video(video)
+        means = _gather(self.means)
+        named = write_tables(means, self.folder if trainer.is_global_zero else None)
+        if trainer.is_global_zero and any("scores" in numbers for numbers in means.values()):
+            write_critics(pl_module.critics.describe(), self.folder)
         pl_module.log_dict({f"test/{n}": v for n, v in named.items()}, sync_dist=True)
 
 
-def _write_critics(critics: FrozenCritics, path: Path) -> None:
-    """Write what the scores were made with."""
-    with complete_or_absent(path) as part:
-        part.write_text(json.dumps(critics.describe(), indent=2) + "\n", encoding="utf-8")
+def write_critics(description: dict[str, dict], folder: Path) -> None:
+    """Write what the scores were made with beside the folder of the CSVs."""
+    with complete_or_absent(folder.with_name("critics.json")) as part:
+        part.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
 
-def _gather(kept: list[Batch]) -> list[Batch]:
-    """Return this rank's batches and those of all others."""
+def write_tables(
+    means: Mapping[Video, dict[str, list[float]]], folder: Path | None
+) -> dict[str, float]:
+    """Write the two CSVs of videos' means; return the means over videos, and the score.
+
+    Args:
+        means: as `WriteMetrics.means`.
+        folder: where the CSVs go; None writes nothing.
+    """
+    over_videos: dict[str, float] = {}
+    for name, (file, columns) in FILES.items():
+        rows = sorted((v[1], numbers[name]) for v, numbers in means.items() if name in numbers)
+        if not rows:
+            log.warning("%s is not written: no test frame has these numbers", file)
+            continue
+        values = np.array([numbers for _, numbers in rows]).T.copy()
+        table = pd.DataFrame(dict(zip(columns[1:], values, strict=True)))
+        over_videos |= table.mean().to_dict()
+        if folder is not None:
+            table.insert(0, columns[0], [video_id for video_id, _ in rows])
+            write_csv(table, folder / file, float_format="%.9g")
+    named = {SCORE_OF_COLUMN.get(column, column): value for column, value in over_videos.items()}
+    if len(named) == len(SCORE_OF_COLUMN) + 1 and named["rmse"] > 0:
+        named["score"] = leaderboard_score(named, named["rmse"])
+    return named
+
+
+def average_frames(batches: list[np.ndarray]) -> list[float]:
+    """Average a video's numbers [N,1+C], behind each frame's position, in the table's order."""
+    batches = sorted(batches, key=lambda batch: batch[0, 0])
+    values = pd.DataFrame(np.concatenate([batch[:, 1:] for batch in batches]))
+    return values.groupby(np.zeros(len(values))).mean().iloc[0].tolist()  # it sums carefully
+
+
+def _gather(means: dict[Video, dict[str, list[float]]]) -> dict[Video, dict[str, list[float]]]:
+    """Return this rank's means and those of all others."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return kept
+        return means
     parts: list = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(parts, kept)
-    return [batch for part in parts for batch in part]
-
-
-def _average_videos(batches: list[Batch], columns: tuple[str, ...]) -> pd.DataFrame:
-    batches = sorted(batches, key=lambda batch: batch[1][0, 0])  # one order, whatever the ranks
-    values = pd.DataFrame(np.concatenate([v[:, 1:] for _, v in batches]), columns=columns[1:])
-    values.insert(0, columns[0], [video_id for video_id, v in batches for _ in v])
-    return values.groupby(columns[0], sort=True, as_index=False).mean()
+    torch.distributed.all_gather_object(parts, means)
+    return {video: numbers for part in parts for video, numbers in part.items()}

@@ -59,6 +59,13 @@ def rank_accuracy(p: np.ndarray, true_p: np.ndarray) -> dict[str, float | int]:
     }
 
 
+def find_weak(report: pd.DataFrame, limit: float | None) -> list[str]:
+    """Return the scores a1 to a11 whose linear correlation is known and below a limit."""
+    if limit is None:
+        return []
+    return report["score"][(report["plcc"] < limit) & (report["score"] != P)].tolist()
+
+
 def format_report(report: pd.DataFrame, meanings: dict[str, str]) -> str:
     """Lay a report out as a table for the log; `meanings` may name what the scores stand for."""
     shown = report.assign(meaning=report["score"].map(meanings).fillna(""))

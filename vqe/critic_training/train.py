@@ -18,7 +18,7 @@ from vqe.critic_training.export import export_critic
 from vqe.critic_training.footage import load_footage
 from vqe.critic_training.module import CriticModule
 from vqe.critic_training.pairs_csv import read_pairs, split_pairs
-from vqe.critic_training.report import build_report, format_report
+from vqe.critic_training.report import build_report, find_weak, format_report
 from vqe.critic_training.samples import DrawnVariants, RatedPairs
 from vqe.critic_training.targets import MEANINGS
 from vqe.files import write_csv
@@ -60,8 +60,9 @@ def train(cfg: DictConfig) -> pd.DataFrame:
         meanings = MEANINGS if cfg.pairs is None else {}
         log.info("on held-out content:\n%s", format_report(report, meanings))
         write_csv(report, Path(cfg.paths.run) / "report.csv", float_format="%.6g")
-        export_critic(module.network, Path(cfg.paths.run) / "critic.safetensors", cfg.about)
-        log.info("model_vqa.weights=%s", Path(cfg.paths.run) / "critic.safetensors")
+        path = Path(cfg.paths.run) / "critic.safetensors"
+        export_critic(module.network, path, cfg.about, find_weak(report, cfg.withdraw_below))
+        log.info("model_vqa.weights=%s", path)
     return report
 
 

@@ -29,8 +29,9 @@ class VariantSampler:
 
     The bad one has a camera's faults. The corrected one is the bad one after an edit that undoes
     a share of its light and colour faults, too little or too much, and may overdo the rest. The
-    fourth is, in equal parts, the bad one with only a share of its faults, the clean one after an
-    edit it did not need, or another bad one.
+    fourth is, half of the time, the clean one after an edit it did not need, every other one of a
+    single thing: what is too much of a thing is learnt from what has nothing else wrong. Else it
+    is the bad one with only a share of its faults, or another bad one.
 
     Args:
         camera: what a bad camera's parameters are drawn from; H.264 is drawn by `h264_qp` instead.
@@ -75,11 +76,12 @@ class VariantSampler:
         """Draw a group of four variants."""
         bad = self._draw_bad(random)
         corrected = dataclasses.replace(bad, edit=self._draw_correction(bad.camera, random))
-        way = random.integers(3)
-        if way == 0:
+        way = random.integers(4)
+        if way < 2:
+            probability = self.finish_probability * way
+            other = Variant(edit=self._draw_edit(random, probability, at_least_one=True))
+        elif way == 2:
             other = shrink_variant(bad, random.uniform(0.2, 0.8))
-        elif way == 1:
-            other = Variant(edit=self._draw_edit(random, at_least_one=True))
         else:
             other = self._draw_bad(random)
         return [Variant(), bad, corrected, other]
@@ -89,15 +91,17 @@ class VariantSampler:
         coded = random.random() < self.h264_probability
         return Variant(camera, round(random.uniform(*self.h264_qp)) if coded else None)
 
-    def _draw_edit(self, random: np.random.Generator, *, at_least_one: bool = False) -> PostEdit:
-        has = {name: random.random() < self.finish_probability for name in EDIT_LIMITS}
+    def _draw_edit(
+        self, random: np.random.Generator, probability: float, *, at_least_one: bool = False
+    ) -> PostEdit:
+        has = {name: random.random() < probability for name in EDIT_LIMITS}
         if at_least_one:
             has[list(has)[random.integers(len(has))]] = True
         drawn = {name: random.uniform(*self.finish[name]) for name, wanted in has.items() if wanted}
         return PostEdit(**drawn)
 
     def _draw_correction(self, camera: Parameters, random: np.random.Generator) -> PostEdit:
-        edit = self._draw_edit(random)
+        edit = self._draw_edit(random, self.finish_probability)
         light, cast = (random.uniform(*self.correction_strength) for _ in range(2))
         return dataclasses.replace(
             edit,

@@ -80,10 +80,10 @@ def list_types(device: torch.device) -> dict[str, torch.dtype]:
     return {name: dtype for name, dtype in TYPES.items() if name != "bf16" or native}
 
 
-def measure_peak(device: torch.device, *_: bool) -> dict:
+def measure_peak(device: torch.device, quick: bool, _: bool) -> dict:
     """Measure the machine's own matrix products."""
     types = list_types(device).items()
-    return {f"peak_{name}_gflops": matmul_peak(dtype, device) for name, dtype in types}
+    return {f"peak_{name}_gflops": matmul_peak(dtype, device, quick) for name, dtype in types}
 
 
 def measure_mobile(device: torch.device, quick: bool, compiled: bool) -> dict:
@@ -121,11 +121,12 @@ def measure_dover(
     gflop = count_gflop(load_weights(DOVER(variant), state), frames[:1].cpu(), offsets)
     figures[f"{name}_gflop"] = gflop
     for kind, dtype in types.items():
+        peak = matmul_peak(dtype, device, quick)
         figures |= {
             f"{name}_{kind}_ms": seconds[kind] * 1e3,
             f"{name}_{kind}_ratio": seconds["plain"] / seconds[kind],
             f"{name}_{kind}_error": error[kind],
-            f"{name}_{kind}_share_of_peak": gflop / seconds[kind] / matmul_peak(dtype, device),
+            f"{name}_{kind}_share_of_peak": gflop / seconds[kind] / peak,
             f"{name}_{kind}_challenge_hours": seconds[kind] * CHALLENGE_FRAMES / 3600,
         }
     return figures

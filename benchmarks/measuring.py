@@ -44,8 +44,9 @@ def synchronise(device: torch.device) -> None:
         torch.accelerator.synchronize(device)
 
 
-def matmul_peak(dtype: torch.dtype, device: torch.device, size: int = 2048) -> float:
-    """Return the GFLOP/s of a square matrix product, the median of many."""
+def matmul_peak(dtype: torch.dtype, device: torch.device, quick: bool = False) -> float:
+    """Return the GFLOP/s of a square matrix product, the median of many; quick: a small one."""
+    size = 256 if quick else 2048
     a, b = (torch.randn(size, size).to(device, dtype) for _ in range(2))
     seconds = time_in_turn({"matmul": lambda: a @ b}, {"matmul": 15}, device)["matmul"]
     return 2 * size**3 / seconds / 1e9

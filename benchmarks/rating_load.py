@@ -1,6 +1,7 @@
 """A served study and many raters at once -> how long votes take, and which are lost by kill -9."""
 
 import asyncio
+import io
 import json
 import random
 import re
@@ -23,9 +24,10 @@ from vqe.subjective.links import new_rater, sign_rater
 from vqe.subjective.plan import plan
 from vqe.subjective.reading import read_study_votes
 from vqe.subjective.study import Study, load_study, read_key
-from vqe.video import VideoWriter
+from vqe.video.encoder import encode_stream
 
-THINK_SECONDS = (0.5, 1.5)  # between votes; people take twenty times as long
+THINK = (0.5, 1.5)  # pauses between votes; people take twenty times as long
+CLIP = {"width": 64, "height": 48, "fps": "30", "pix_fmt": "yuv420p", "options": {"crf": "18"}}
 
 
 @dataclass
@@ -43,9 +45,8 @@ def make_study(root: Path, *, raters: int) -> Path:
     for method, level in {"input": 60, "a": 120, "b": 180}.items():
         (root / method).mkdir()
         for c in range(12):
-            with VideoWriter(root / method / f"video_{c:04d}.mp4") as writer:
-                for _ in range(2):
-                    writer.write(np.full((48, 64, 3), level + c, np.uint8))
+            raw = io.BytesIO(bytes([level + c]) * (2 * 64 * 48 * 3))
+            encode_stream(raw, str(root / method / f"video_{c:04d}.mp4"), **CLIP)
     overrides = [
         f"methods=['{root}/a','{root}/b']",
         f"reference='{root}/input'",
@@ -160,28 +161,37 @@ class Rater:
             self.state = answer
 
 
-async def vote_for(raters: list[Rater], seconds: float) -> None:
+async def vote_for(raters: list[Rater], seconds: float, pause: float) -> None:
     """Let all vote in their own time."""
     end = time.monotonic() + seconds
 
     async def go_on(rater: Rater) -> None:
-        await asyncio.sleep(random.uniform(0, THINK_SECONDS[1]))
+        await asyncio.sleep(pause * random.uniform(0, THINK[1]))
         while time.monotonic() < end:
             await rater.vote()
-            await asyncio.sleep(random.uniform(*THINK_SECONDS))
+            await asyncio.sleep(pause * random.uniform(*THINK))
 
     await asyncio.gather(*map(go_on, raters))
 
 
-async def vote_at_once(raters: list[Rater], times: int) -> None:
+async def vote_at_once(raters: list[Rater], times: int, pause: float) -> None:
     """Let all vote in the same moment."""
     for _ in range(times):
-        await asyncio.sleep(1)
+        await asyncio.sleep(pause)
         await asyncio.gather(*(rater.vote() for rater in raters))
 
 
-def measure_load(*, raters: int = 200, seconds: float = 20, database: str | None = None) -> dict:
-    """Return percentiles of the time of a vote, and how many acknowledged ones a kill -9 lost."""
+def measure_load(
+    *, raters: int = 200, seconds: float = 20, pause: float = 1, database: str | None = None
+) -> dict:
+    """Return percentiles of the time of a vote, and how many acknowledged ones a kill -9 lost.
+
+    Args:
+        raters: how many vote.
+        seconds: in which each votes in its own time.
+        pause: seconds between two votes of one, on average; longer than the clips.
+        database: URL; None: SQLite.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = make_study(Path(folder), raters=raters)
         study, key = load_study(path), read_key(path)
@@ -192,14 +202,14 @@ def measure_load(*, raters: int = 200, seconds: float = 20, database: str | None
         async def run() -> None:
             for start in range(0, raters, 20):  # people do not arrive in one instant
                 await asyncio.gather(*(p.arrive() for p in people[start : start + 20]))
-            await vote_for(people, seconds)
+            await vote_for(people, seconds, pause)
             for person in people:
                 person.heard = burst
-            await vote_at_once(people, 5)
+            await vote_at_once(people, 5, pause)
             # kill the server while votes are on their way
             loop = asyncio.get_running_loop()
-            loop.call_later(1.5, server.process.kill)
-            await asyncio.gather(*(_hurry(person, 3.0) for person in people))
+            loop.call_later(1.5 * pause, server.process.kill)
+            await asyncio.gather(*(_hurry(person, pause) for person in people))
 
         try:
             asyncio.run(run())
@@ -240,9 +250,9 @@ def count_lost(kept: list[tuple], votes: pd.DataFrame) -> int:
     return sum(vote not in there for vote in kept)
 
 
-async def _hurry(rater: Rater, seconds: float) -> None:
+async def _hurry(rater: Rater, pause: float) -> None:
     """Vote as fast as clips allow until the server is gone."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + 3 * pause
     while time.monotonic() < end:
         await rater.vote()
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(0.25 * pause)

@@ -24,6 +24,7 @@ from vqe.pixels import to_unit_range
 from vqe.schema import FRAME_COLUMNS
 
 SIZE = (368, 640)
+SMALL = (224, 256)  # the least that DOVER cuts its views from, or a little more
 
 
 class Stopwatch:
@@ -50,15 +51,16 @@ class Stopwatch:
 
 def measure_step(device: torch.device, quick: bool, compiled: bool) -> dict:
     """Return seconds a step by part, without the cache and in a second epoch with it."""
-    batch, steps, variant = (2, 1, "mobile") if quick else (8, 1, "dover")
+    batch, steps, variant = (1, 1, "mobile") if quick else (8, 1, "dover")
+    size, num_clips = (SMALL, 1) if quick else (SIZE, 3)
     with tempfile.TemporaryDirectory() as folder:
-        data = write_data(Path(folder), batch * steps, batch)
+        data = write_data(Path(folder), batch * steps, batch, size)
         state = {"vqa": golden_state("vqa"), "dover": golden_state(DOVER_NAMES[variant])}
         paths = {name: str(Path(folder) / f"{name}.pth") for name in state}
         for name, weights in state.items():
             torch.save(weights, paths[name])
         plain, cached = (
-            run_epochs(data, variant, paths, cache, device, compiled)
+            run_epochs(data, variant, paths, cache, device, compiled, num_clips)
             for cache in (None, FeatureCache(Path(folder)))
         )
     figures = {"step_batch": batch, "step_seconds": sum(plain.values()) / steps}
@@ -75,16 +77,16 @@ def measure_step(device: torch.device, quick: bool, compiled: bool) -> dict:
 DOVER_NAMES = {"dover": "dover", "mobile": "dover_mobile"}
 
 
-def write_data(folder: Path, frames: int, batch: int) -> VQEDataModule:
+def write_data(folder: Path, frames: int, batch: int, size: tuple[int, int]) -> VQEDataModule:
     """Write PNG pairs and their CSV; return what loads them in one worker."""
     rows = []
     for side, seed in (("x", 1), ("y", 2)):
         (folder / side).mkdir()
-        for i, frame in enumerate(image(*SIZE, seed, frames)):
+        for i, frame in enumerate(image(*size, seed, frames)):
             cv2.imwrite(str(folder / side / f"{i:04d}.png"), frame.transpose(1, 2, 0))
     for i in range(frames):
         names = (f"{side}/{i:04d}.png" for side in "xy")
-        rows.append((*names, *SIZE, "train_supervised_synthetic", "video_0001"))
+        rows.append((*names, *size, "train_supervised_synthetic", "video_0001"))
     write_csv(pd.DataFrame(rows, columns=FRAME_COLUMNS), folder / "train.csv")
     loader = LoaderOptions(batch_size=batch, num_workers=1)
     return VQEDataModule(str(folder), valid="train.csv", loader=loader)
@@ -97,11 +99,13 @@ def run_epochs(
     cache: FeatureCache | None,
     device: torch.device,
     compiled: bool,
+    num_clips: int,
 ) -> dict[str, float]:
     """Train an epoch to warm up and to fill the cache, then a timed one: seconds by part."""
     network = BilateralGrid().to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
-    dover = FrozenDOVER(variant, weights["dover"], compiled=compiled)
+    options = {"compiled": compiled, "num_clips": num_clips}
+    dover = FrozenDOVER(variant, weights["dover"], **options)
     vqa = FrozenVQA(weights["vqa"], compiled=compiled)
     critics = FrozenCritics(vqa, dover, cache).to(device)
     watch = Stopwatch(device)

@@ -1,11 +1,14 @@
 """Small videos made by PyAV, and the ffmpeg command's view of a video to compare with."""
 
+import io
 import subprocess
 from fractions import Fraction
 
 import av
 import imageio_ffmpeg
 import numpy as np
+
+from vqe.video.encoder import encode_stream
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
@@ -52,6 +55,15 @@ def make_clip(
         if sound:
             _add_tone(container, sound)
     return path
+
+
+def write_mp4(path, frames):
+    """Write uint8 BGR frames as a `VideoWriter` does, which starts a process for each file."""
+    frames = list(frames)
+    height, width = frames[0].shape[:2]
+    settings = {"fps": "30", "pix_fmt": "yuv420p", "options": {"crf": "18"}}
+    raw = io.BytesIO(b"".join(map(bytes, frames)))
+    encode_stream(raw, str(path), width=width, height=height, **settings)
 
 
 def make_sound(path):

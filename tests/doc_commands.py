@@ -15,13 +15,13 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from clips import write_mp4
 from conftest import degrade, draw_frame, make_once, run_command, run_here
 from file_server import FileServer, pack
 
 from vqe.cli import REPOSITORY
 from vqe.critics import DOVER, UNetLite
 from vqe.critics.weights import untrained_
-from vqe.video import VideoWriter
 
 PLACE = re.compile(r"<(\w+)>")
 RUN_ELSEWHERE = {"ratings.md"}  # tests/subjective/test_docs.py rates the study in between
@@ -66,6 +66,8 @@ SHORT = {
     "baseline/baseline.py": (),
     "codalab_scoring/score.py": (),
 }
+# other tests start these in processes of their own
+STARTED_ELSEWHERE = {"vqe/train_vqe.py", "vqe/enhance.py", "benchmarks/critics.py"}
 WITHOUT_RUN_FOLDER = {
     "vqe/enhance.py",
     "vqe/submission.py",
@@ -135,7 +137,8 @@ def parse(command: str) -> Call:
 def first_of_each_script(commands: list[str]) -> set[str]:
     """Return those that run in processes of their own: one a script, and all that start some."""
     first = {parse(command).script: command for command in reversed(commands)}
-    return set(first.values()) | {command for command in commands if "trainer=ddp" in command}
+    alone = {first[script] for script in first.keys() - STARTED_ELSEWHERE}
+    return alone | {command for command in commands if "trainer=ddp" in command}
 
 
 class Workshop:
@@ -308,9 +311,7 @@ def write_side(place: Path, side: str, video: int, frames: int) -> None:
     draw = degrade if side == "x" else (lambda frame: frame)
     pictures = [draw(draw_frame(video, f)) for f in range(frames)]
     if "synthetic" not in place.parts:
-        with VideoWriter(place.with_name(f"{place.name}_{side}.mp4")) as writer:
-            for picture in pictures:
-                writer.write(picture)
+        write_mp4(place.with_name(f"{place.name}_{side}.mp4"), pictures)
         return
     (place / side).mkdir(parents=True)
     for f, picture in enumerate(pictures, start=1):
@@ -319,9 +320,7 @@ def write_side(place: Path, side: str, video: int, frames: int) -> None:
 
 def write_clean(folder: Path) -> None:
     """Write a clip and two pictures, as somebody's own footage."""
-    with VideoWriter(folder / "clip.mp4") as writer:
-        for f in range(20):
-            writer.write(draw_frame(7, f))
+    write_mp4(folder / "clip.mp4", (draw_frame(7, f) for f in range(20)))
     for i in range(2):
         cv2.imwrite(str(folder / f"picture_{i}.jpg"), draw_frame(8 + i, 0))
 

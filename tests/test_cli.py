@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import HANGS
 
 from vqe.cli import PACKAGE, entry
 from vqe.mistakes import Terminated
@@ -157,7 +158,7 @@ def test_sigterm_ends_a_command(tmp_path):
     ) as process:
         assert process.stdout.readline() == "ready\n"
         process.terminate()
-        assert process.wait(timeout=120) == 143
+        assert process.wait(timeout=HANGS) == 143
         assert process.stderr.read() == "terminated\n"
 
 

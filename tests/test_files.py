@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from conftest import HANGS
 
 from vqe import temporary
 from vqe.files import (
@@ -94,9 +95,9 @@ def test_two_writers_do_not_meet(tmp_path):
     def write(text):
         with complete_or_absent(path) as part:
             part.write_text(text)
-            meet.wait(timeout=60)
+            meet.wait(timeout=HANGS)
             found.append((part.name, part.read_text()))
-            meet.wait(timeout=60)
+            meet.wait(timeout=HANGS)
 
     threads = [threading.Thread(target=write, args=(text * 1000,)) for text in "ab"]
     for thread in threads:

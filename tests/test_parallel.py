@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from conftest import HAS_PROC, is_running
+from conftest import HANGS, HAS_PROC, is_running
 
 from vqe.parallel import map_parallel, open_backend
 
@@ -47,7 +47,7 @@ def test_workers_end_with_a_killed_parent():
         assert all(map(is_running, workers))
         os.kill(parent.pid, signal.SIGKILL)  # it alone: no Ctrl-C, no process group
         parent.wait()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + HANGS
         while any(map(is_running, workers)) and time.monotonic() < deadline:
             time.sleep(0.05)
     assert not any(map(is_running, workers))

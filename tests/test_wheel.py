@@ -8,7 +8,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from conftest import HANGS, TINY
 
 from vqe.cli import REPOSITORY
 from vqe.inputs import list_shipped
@@ -24,7 +24,7 @@ def run(command, folder, code=0):
         env=clean | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=HANGS,
         check=False,
     )
     assert done.returncode == code, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"

@@ -2,6 +2,7 @@
 
 import math
 import re
+import zlib
 
 FRAME_COLUMNS = ("img_source", "img_target", "h", "w", "subset", "video_id")
 VIDEO_COLUMNS = ("frame", "fps")  # of CSVs whose rows name a video; empty where they name an image
@@ -31,6 +32,11 @@ VIDEO_FOLDER = re.compile(r"^video_\d+$")
 def frame_stem(number: int) -> str:
     """Name frame `number`, from 0, of a video as its extracted image is named, less the suffix."""
     return f"frame_{number + 1:04d}"
+
+
+def frame_seed(subset: str, video_id: str, frame: str) -> int:
+    """Return the seed that stands for a frame: the same for the same frame on any machine."""
+    return zlib.crc32(f"{subset}/{video_id}/{frame}".encode())
 
 
 def orient_scores(scores: dict[str, float]) -> dict[str, float]:

@@ -27,7 +27,7 @@ from challenge_data import (
     snapshot,
 )
 from clips import FFMPEG, make_clip
-from conftest import HAS_PROC, is_running
+from conftest import HANGS, HAS_PROC, is_running
 from hydra import compose, initialize_config_dir
 
 from vqe.building import extraction
@@ -247,7 +247,7 @@ def start_builder(source_dir, *overrides, heed_interrupts=False):
 
 def run_builder(source_dir, *overrides):
     process = start_builder(source_dir, *overrides)
-    _, words = process.communicate(timeout=120)
+    _, words = process.communicate(timeout=HANGS)
     return process.returncode, words
 
 
@@ -276,7 +276,7 @@ def test_killed_build_goes_on_to_the_same_result(tmp_path, original):
     build(undisturbed)
     process = start_builder(killed, "data.jobs=2")
     finished = killed / UNSUPERVISED / "video_0000"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANGS
     while not (finished.exists() and list(killed.glob("test/unsupervised/.*.part/x/*_0009.png"))):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
@@ -300,7 +300,7 @@ def test_a_build_restarted_after_its_parent_alone_was_killed(tmp_path, original)
     build(undisturbed)
     process = start_builder(killed, "data.jobs=2")
     parts = []
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + HANGS
     while not parts:
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
@@ -327,13 +327,13 @@ def test_ctrl_c_leaves_no_half_video(tmp_path, original):
     data = shutil.copytree(original, tmp_path / "data")
     make_clip(data / TEST_UNSUPERVISED / "video_0009_x.mp4", **SLOW)
     process = start_builder(data, "data.jobs=2", heed_interrupts=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + HANGS
     while not list(data.glob("test/unsupervised/.*.part/x/*_0009.png")):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.001)
     os.killpg(process.pid, signal.SIGINT)
-    _, words = process.communicate(timeout=120)
+    _, words = process.communicate(timeout=HANGS)
     assert process.returncode == 130, words
     assert not list(data.rglob(".*"))
     assert not (data / TEST_UNSUPERVISED / "video_0009").exists()

@@ -1,4 +1,4 @@
-"""Run one part of the critics with interpreted kernels; print largest value, error and shapes.
+"""Run parts of the critics with interpreted kernels; print largest value, error and shapes of each.
 
 Triton reads TRITON_INTERPRET at import, hence a process of its own. GELU is that of torch: the
 GPU's own is no kernel of ours.
@@ -53,8 +53,9 @@ def main(part: str) -> None:
     else:
         expected, value = run_encoder()
     shapes = "same" if expected.shape == value.shape else "different"
-    print(expected.abs().max().item(), (value - expected).abs().max().item(), shapes)
+    print(part, expected.abs().max().item(), (value - expected).abs().max().item(), shapes)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    for part in sys.argv[1:]:
+        main(part)

@@ -9,6 +9,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from conftest import HANGS
 
 from vqe.critics import feature_cache
 from vqe.critics.feature_cache import FeatureCache
@@ -270,7 +271,7 @@ def test_two_processes_write_at_once_and_one_of_them_rebuilds(tmp_path):
     (folder / "scores.sqlite").write_bytes(b"no database")
     command = [sys.executable, "-c", WRITE_ROWS, str(tmp_path)]
     workers = [subprocess.Popen([*command, str(rank)]) for rank in (0, 1)]
-    assert [worker.wait(120) for worker in workers] == [0, 0]
+    assert [worker.wait(HANGS) for worker in workers] == [0, 0]
     assert [p.read_bytes() for p in folder.glob("*damaged*")] == [b"no database"]
     with closing(sqlite3.connect(folder / "scores.sqlite")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

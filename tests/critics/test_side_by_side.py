@@ -2,6 +2,7 @@ import threading
 
 import pytest
 import torch
+from conftest import HANGS
 
 from vqe.critics.dover.side_by_side import run_side_by_side
 
@@ -20,7 +21,7 @@ def test_results_keep_their_order(two_threads):
 
 
 def test_jobs_meet_in_two_threads_of_one_each(two_threads):
-    both = threading.Barrier(2, timeout=20)  # breaks unless two jobs run at the same time
+    both = threading.Barrier(2, timeout=HANGS)  # breaks unless two jobs run at the same time
 
     def job():
         both.wait()

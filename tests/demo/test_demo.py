@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from clips import write_mp4
 from conftest import compose_config, draw_frame, run_command
 
 from vqe.cli import REPOSITORY
@@ -21,7 +22,7 @@ from vqe.demo.steps import (
     start_from_shipped,
 )
 from vqe.synthesis.sources import PICTURE_SUFFIXES
-from vqe.video import VideoWriter, iter_frames, probe_video
+from vqe.video import iter_frames, probe_video
 
 SAMPLE = REPOSITORY / "codalab_scoring" / "sample_submission"
 
@@ -36,9 +37,7 @@ def footage(tmp_path_factory):
             cv2.imencode(path.suffix, draw_frame(video, 0, 64, 80))[1].tofile(path)
             continue
         needed = max(cut.start + cut.frames for cut in CUTS if cut.source == name)
-        with VideoWriter(path) as writer:
-            for f in range(needed):
-                writer.write(draw_frame(video, f, 48, 64))
+        write_mp4(path, (draw_frame(video, f, 48, 64) for f in range(needed)))
     return folder
 
 

@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from conftest import compose_config, run_command
+from conftest import HANGS, compose_config, run_command
 from download_data import BODY, FILES, GOOD, POLICY, TRAIN, TRAIN_BYTES, ZIP, list_names
 from file_server import Cut, Stall, pack, run_server
 from omegaconf import OmegaConf
@@ -298,7 +298,7 @@ def test_interrupt_leaves_a_part_that_the_next_run_goes_on_with(site, tmp_path):
     while process.poll() is None and not (part.exists() and part.stat().st_size >= 900_000):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    printed, _ = process.communicate(timeout=30)
+    printed, _ = process.communicate(timeout=HANGS)
     assert process.returncode == 130, printed
     assert "the same command continues" in printed.splitlines()[-2]
     assert printed.splitlines()[-1] == "interrupted"

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from clips import FFMPEG, draw_frame
+from conftest import HANGS
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
@@ -337,7 +338,7 @@ def test_a_slow_consumer_gets_the_newest_frames():
 
     slow = in_background(items(), newest=True, keep=str)
     seen = [next(slow)]
-    done.wait(10)
+    done.wait(HANGS)
     seen += list(slow)
     assert "sound" in seen and seen[-1] == 50
     assert len(seen) < 10

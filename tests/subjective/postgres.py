@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from conftest import HANGS
 from served import free_port
 
 PLACES = [
@@ -45,7 +46,7 @@ def run_postgres():
             yield f"postgresql://vqe@127.0.0.1:{port}/postgres"
         finally:
             server.terminate()
-            server.wait(60)
+            server.wait(HANGS)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from conftest import HANGS
 
 from vqe.cli import REPOSITORY
 
@@ -53,7 +54,7 @@ class Served:
         self._wait()
 
     def _wait(self) -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + HANGS
         while time.monotonic() < end and self.process.poll() is None:
             try:
                 with urllib.request.urlopen(self.url):
@@ -68,7 +69,7 @@ class Served:
 
     def stop(self) -> int:
         self.process.terminate()
-        return self.process.wait(30)
+        return self.process.wait(HANGS)
 
     @property
     def admin(self) -> str:

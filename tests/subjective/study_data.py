@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+from clips import write_mp4
 from conftest import compose_config, draw_frame
 
 from vqe.subjective.plan import plan
-from vqe.video import VideoWriter
 
 QUALITY = {"input": 0.35, "opencv": 0.55, "nano": 0.8, "base": 1.0}  # brightness, here
 
@@ -18,9 +18,9 @@ def write_clips(root: Path, *, contents=4, frames=6, methods=QUALITY, size=(72, 
         folder.mkdir(parents=True)
         side = "_x" if method == "input" else ""
         for c in range(contents):
-            with VideoWriter(folder / f"video_{c:04d}{side}.mp4") as writer:
-                for f in range(frames):
-                    writer.write((draw_frame(c, f, *size) * light).astype(np.uint8))
+            pictures = (draw_frame(c, f, *size) * light for f in range(frames))
+            path = folder / f"video_{c:04d}{side}.mp4"
+            write_mp4(path, (picture.astype(np.uint8) for picture in pictures))
     return root
 
 

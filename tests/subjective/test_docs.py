@@ -2,10 +2,9 @@
 
 import re
 import shlex
-import sys
 
 import pytest
-from conftest import run_command
+from conftest import run_here
 from served import Served
 from study_data import write_clips
 from test_critic_pairs import rate
@@ -44,7 +43,9 @@ def test_the_page_s_commands_run_in_their_order(tmp_path):
             assert served.stop() in (0, 143)
             rate(places["study"])
         else:
-            run_command([sys.executable, *fill_in(command, places)], REPOSITORY / "vqe")
+            script, *arguments = fill_in(command, places)
+            folder = REPOSITORY / "vqe"
+            assert run_here(folder / script, arguments, folder) == 0, command
     results = {path.name for path in (places["study"] / "results").iterdir()}
     assert {"methods.csv", "results.json", "ratings.html", "correlation.csv"} <= results
     for name in re.findall(

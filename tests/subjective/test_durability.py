@@ -4,6 +4,7 @@ import threading
 
 import pandas as pd
 import pytest
+from conftest import HANGS
 from postgres import run_postgres
 from rating_load import count_lost, make_study, measure_load
 from served import run_served
@@ -14,7 +15,7 @@ from vqe.subjective.progress import Ballot, Progress
 from vqe.subjective.store import Refused, Store, metadata, raters, votes
 from vqe.subjective.study import load_study
 
-QUICK = {"raters": 12, "seconds": 3}
+QUICK = {"raters": 12, "seconds": 1.5, "pause": 0.4}
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def test_raters_at_once_go_on_each_in_their_own_place(store, study):
             problems.append(e)
 
     def ask(change, rater, *values, now):
-        return store.submit(lambda c: change(c, rater, *values, now)).result(30)
+        return store.submit(lambda c: change(c, rater, *values, now)).result(HANGS)
 
     threads = [threading.Thread(target=rate, args=(rater,)) for rater in people]
     for thread in threads:
@@ -112,16 +113,16 @@ def test_a_refusal_or_a_failure_costs_no_other_vote(store):
         raise RuntimeError("a bug")
 
     block = threading.Event()
-    first = store.submit(lambda c: block.wait(10))  # all others wait, and go into one commit
+    first = store.submit(lambda c: block.wait(HANGS))  # all others wait, and go into one commit
     futures = [store.submit(f) for f in (insert("a"), refuse, insert("b"), fail, insert("c"))]
     block.set()
-    first.result(10)
+    first.result(HANGS)
     with pytest.raises(Refused):
-        futures[1].result(10)
+        futures[1].result(HANGS)
     with pytest.raises(RuntimeError, match="a bug"):
-        futures[3].result(10)
+        futures[3].result(HANGS)
     for future in (futures[0], futures[2], futures[4]):
-        future.result(10)
+        future.result(HANGS)
     with store.engine.connect() as connection:
         assert sorted(connection.execute(select(raters.c.id)).scalars()) == ["a", "b", "c"]
 

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import compose_config
+from conftest import HANGS, compose_config
 from served import open_browser, run_served
 from study_data import QUALITY, make_study, write_clips
 
@@ -72,7 +72,7 @@ def pass_checks(page, study, wrong=False):
 
 
 def wait_for_question(page):
-    page.wait_for_selector("#question:not([hidden])", timeout=60_000)
+    page.wait_for_selector("#question:not([hidden])", timeout=HANGS * 1000)
 
 
 class Watcher:
@@ -110,7 +110,7 @@ def test_a_scripted_rater_s_preference_is_found_again(folder, served, page, link
         position = watcher.state["assignment"], watcher.state["position"]
         page.keyboard.press(str(watcher.choose() + 4))
         page.wait_for_selector("#question", state="hidden")
-        end = time.monotonic() + 60
+        end = time.monotonic() + HANGS
         while (watcher.state.get("assignment"), watcher.state.get("position")) == position:
             assert time.monotonic() < end
             page.wait_for_timeout(20)

@@ -6,6 +6,7 @@ import torch
 from vqe.models import SampleConv
 from vqe.state_dict import DIGEST
 from vqe.training import checkpoints
+from vqe.training.checkpoint_file import CheckpointFile
 
 
 def test_no_checkpoint_says_where_they_are(tmp_path):
@@ -53,7 +54,7 @@ def write_checkpoint(path, change=lambda state: state):
     torch.manual_seed(0)
     state = {f"network.{k}": v for k, v in SampleConv().state_dict().items()}
     content = {"network_config": CONFIG, "state_dict": change(state)}
-    checkpoints.CheckpointFile().save_checkpoint(content, path)
+    CheckpointFile().save_checkpoint(content, path)
     return path
 
 
@@ -116,6 +117,6 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path):
     path = write_checkpoint(tmp_path / "kept.ckpt")
     before = path.read_bytes()
     with pytest.raises((AttributeError, pickle.PicklingError)):
-        checkpoints.CheckpointFile().save_checkpoint({"a": lambda: None}, path)
+        CheckpointFile().save_checkpoint({"a": lambda: None}, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import TINY, compose_config
+from conftest import HANGS, TINY, compose_config
 from pytorch_lightning import Callback
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import nn
@@ -218,11 +218,11 @@ def start(command, run, data_folder, *overrides):
 def terminate_once(process, is_ready):
     """Send SIGTERM as soon as something is there; return the exit status and what was printed."""
     with process:
-        end = time.monotonic() + 300
+        end = time.monotonic() + HANGS
         while not is_ready() and process.poll() is None and time.monotonic() < end:
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
-        output = process.communicate(timeout=300)[0]
+        output = process.communicate(timeout=HANGS)[0]
         return process.returncode, output
 
 

@@ -1,6 +1,5 @@
 """Rows of the frame table -> samples and batches: frames, targets and identities; or clips."""
 
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,7 @@ from vqe.data.rows import FrameRow, FrameRows
 from vqe.data.slots import Filled, Slots, no_frames
 from vqe.data.transforms import PairedTransform
 from vqe.pixels import rgb_chw_u8, split_planes
-from vqe.schema import frame_stem
-
-
-def frame_seed(subset: str, video_id: str, frame: str) -> int:
-    """Return the seed that stands for a frame: the same for the same frame on any machine."""
-    return zlib.crc32(f"{subset}/{video_id}/{frame}".encode())
+from vqe.schema import frame_seed, frame_stem
 
 
 class FrameDataset(Dataset):

@@ -7,10 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from vqe.critics.dover.clips import CLIP_LENGTH
-from vqe.data.dataset import frame_seed
 from vqe.device import choose_device
 from vqe.pixels import dequantise, to_challenge_range
-from vqe.schema import SCORES
+from vqe.schema import SCORES, frame_seed
 from vqe.scoring.pairs import FrameGroup, read_groups
 
 DOVER_COLUMNS = ("dover_technical", "dover_aesthetic", "dover_overall")

@@ -13,7 +13,7 @@ from vqe.critics.feature_cache import FeatureCache
 from vqe.critics.frozen_critics import FrozenCritics
 from vqe.data import VQEDataModule
 from vqe.device import choose_own_device, choose_precision
-from vqe.training.checkpoints import CheckpointFile
+from vqe.training.checkpoint_file import CheckpointFile
 from vqe.training.module import VQEModule
 from vqe.training.quiet import leave_out_host, quiet_lightning
 

@@ -5,36 +5,16 @@ from typing import Any
 
 import torch
 from hydra.utils import instantiate
-from pytorch_lightning.plugins import TorchCheckpointIO
 from torch import nn
 
 from vqe import models
-from vqe.files import complete_or_absent
 from vqe.inputs import find_checkpoint, require_checkpoint
 from vqe.models.low_res import LowResBranch
 from vqe.models.shipped import NETWORK_CONFIG, SUFFIX, read_shipped
-from vqe.state_dict import DIGEST, check_digest, check_state, digest_tensors
+from vqe.state_dict import DIGEST, check_digest, check_state
 
 NO_SHAPES = ("smoothing", "scene_cut", "light_change", "strength")  # no weight depends on them
 NETWORK_PREFIX = "network."  # of its weights' names in a checkpoint
-
-
-class CheckpointFile(TorchCheckpointIO):
-    """How Lightning writes and reads checkpoints: complete or absent, with a digest in them."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
-    ) -> None:
-        """Write a checkpoint."""
-        sealed = checkpoint | {DIGEST: digest_tensors(checkpoint)}
-        with complete_or_absent(Path(path)) as part, part.open("wb") as file:
-            torch.save(sealed, file)
-
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any = None, weights_only: bool | None = True
-    ) -> dict[str, Any]:
-        """Read a checkpoint as `read_tensors` does."""
-        return read_tensors(Path(path))
 
 
 def read_tensors(path: Path) -> dict[str, Any]:

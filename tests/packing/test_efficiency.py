@@ -9,7 +9,12 @@ from packing_data import compose_command, make_all
 from torch import nn
 
 from vqe.packing import efficiency
-from vqe.packing.efficiency import EfficiencyError, measure_apart, measure_efficiency
+from vqe.packing.efficiency import (
+    EfficiencyError,
+    measure_apart,
+    measure_efficiency,
+    measure_memory,
+)
 from vqe.packing.fact_sheet import format_efficiency
 from vqe.packing.operations import list_operations
 from vqe.packing.pack import find_tested, pack
@@ -55,6 +60,21 @@ def test_operations_that_no_counter_sees_are_listed():
     found = list_operations(Small().eval(), torch.zeros(1, 3, HEIGHT, WIDTH))
     assert set(found.uncounted) == {"relu", "add", "pixel_shuffle"}
     assert found.uncounted["add"] == {"calls": 1, "numbers": 3 * HEIGHT * WIDTH}
+
+
+class Hungry(nn.Module):
+    """Take 100 MB for a moment."""
+
+    def forward(self, frames):
+        return frames + torch.ones(25_000_000).sum() * 0
+
+
+def test_memory_that_is_given_back_counts():
+    peak_mb = measure_memory(Hungry(), torch.zeros(1, 3, HEIGHT, WIDTH))
+    if peak_mb is None:
+        pytest.skip("the system does not tell")
+    assert 95 < peak_mb < 150
+    assert measure_memory(nn.Identity(), torch.zeros(1, 3, HEIGHT, WIDTH)) < 20
 
 
 def test_views_and_products_are_not_listed():

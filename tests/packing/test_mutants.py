@@ -296,22 +296,33 @@ def cut_tail(path):
     path.write_bytes(path.read_bytes()[:-1500])
 
 
-def copy_packets(path, **stream_options):
-    """Copy the stream without x264's words, as some tools do."""
+def copy_packets(path, change):
+    """Copy the stream, packet by packet, each changed by a function of its number and itself."""
     source = path.with_name("source.mp4")
     path.replace(source)
     with av.open(str(source)) as old, av.open(str(path), "w", format="mp4") as new:
         stream = new.add_stream_from_template(old.streams.video[0])
-        for packet in old.demux(video=0):
-            if packet.dts is None:
-                continue
-            data = bytes(packet).replace(b"x264 - core", b"nothing    ").replace(b" rc=", b" xx=")
-            copied = av.Packet(data)
-            copied.pts, copied.dts, copied.time_base = packet.pts, packet.dts, packet.time_base
-            copied.duration, copied.is_keyframe = packet.duration, packet.is_keyframe
+        packets = (packet for packet in old.demux(video=0) if packet.dts is not None)
+        for number, packet in enumerate(packets):
+            copied = change(number, packet)
             copied.stream = stream
             new.mux(copied)
     source.unlink()
+
+
+def without_words(number, packet):
+    """Take x264's words out, as some tools do."""
+    copied = av.Packet(bytes(packet).replace(b"x264 - core", b"nothing    "))
+    copied = av.Packet(bytes(copied).replace(b" rc=", b" xx="))
+    copied.pts, copied.dts, copied.time_base = packet.pts, packet.dts, packet.time_base
+    copied.duration, copied.is_keyframe = packet.duration, packet.is_keyframe
+    return copied
+
+
+def with_a_late_frame(number, packet):
+    """Show one frame later, and all others when they were."""
+    packet.pts += 100 * (number == 2)
+    return packet
 
 
 CLIP_CRF = {"crf"}  # make_clip leaves x264 its own crf of 23
@@ -336,6 +347,8 @@ VIDEO_MUTANTS = {
         lambda path: make_video(path, rate=30, frames=FRAMES, pixel_shape=Fraction(4, 3)),
         None,
     ),
+    "a late frame": (lambda path: copy_packets(path, with_a_late_frame), {"uneven_frames"}),
+    "fields": (encode(crf="18", flags="+ildct+ilme"), {"interlaced"}),
     "crf 23": (encode(crf="23"), {"crf"}),
     "a constant bit rate": (encode(b="200000"), {"crf"}),
     "profile main": (encode(crf="18", profile="main"), {"profile"}),
@@ -368,7 +381,7 @@ def test_a_mutant_of_a_video_is_found(mutant, folder, look):
 
 
 def test_encoders_that_leave_no_words_are_a_note(folder, look):
-    copy_packets(folder / VIDEO)
+    copy_packets(folder / VIDEO, without_words)
     errors, notes = look(folder)
     assert errors == set()
     assert notes == {"no_settings"}

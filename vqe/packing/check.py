@@ -6,15 +6,18 @@ python submission.py check=<zip, folder or run>
 from pathlib import Path
 
 from omegaconf import DictConfig, ListConfig
+from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from vqe.packing.checking import Checked, check_files
-from vqe.packing.expectations import Expectations, find_reference, read_expectations
+from vqe.packing.expectations import Expectations, expect
 from vqe.packing.fact_sheet import count_team_places
 from vqe.packing.findings import Finding, check_names, count_errors, settle, tell
-from vqe.packing.gathering import FACT_SHEET, Submission, gather, is_run
+from vqe.packing.gathering import FACT_SHEET, MANIFEST, Submission, gather, is_run
+from vqe.packing.members import describe_file
 from vqe.packing.score_checks import compute_score
 from vqe.packing.zipping import MB, compare_manifest, read_manifest
+from vqe.parallel import map_parallel, open_backend
 
 
 def check(cfg: DictConfig) -> int:
@@ -31,7 +34,7 @@ def check(cfg: DictConfig) -> int:
     check_names(cfg.allow)
     run = paths[0] if is_run(paths[0]) else None
     submission = gather(paths)
-    expected = _expect(cfg, run)
+    expected = expect(cfg, run)
     with logging_redirect_tqdm():
         findings, checked = check_submission(cfg, submission, expected, run)
     findings += _look_at_sheet(paths)
@@ -63,15 +66,6 @@ def read_paths(named: str | ListConfig) -> list[Path]:
     return paths
 
 
-def _expect(cfg: DictConfig, run: Path | None) -> Expectations:
-    reference, query = Path(cfg.reference) if cfg.reference else None, None
-    if reference is None and run is not None:
-        reference, query = find_reference(run)
-    return read_expectations(
-        reference, supervised=cfg.supervised, unsupervised=cfg.unsupervised, query=query
-    )
-
-
 def check_submission(
     cfg: DictConfig, submission: Submission, expected: Expectations, run: Path | None
 ) -> tuple[list[Finding], Checked]:
@@ -84,17 +78,22 @@ def check_submission(
             found, limit = f"{size / MB:.1f} MB", f"at most {cfg.part_mb} MB (part_mb)"
             findings.append(Finding("zip_size", path.name, found, limit))
     if submission.manifest is not None:
-        try:
-            zips = read_manifest(submission.manifest)
-        except ValueError as error:
-            zips = None
-            findings.append(Finding("manifest", "manifest.json", str(error), "one that reads"))
-        if zips is not None:
-            findings += [
-                Finding("manifest", *words)
-                for words in compare_manifest(zips, submission.zips, checked.entries)
-            ]
+        findings += _compare_manifest(cfg, submission, checked)
     return findings, checked
+
+
+def _compare_manifest(cfg: DictConfig, submission: Submission, checked: Checked) -> list[Finding]:
+    try:
+        zips = read_manifest(submission.manifest)
+    except ValueError as error:
+        return [Finding("manifest", MANIFEST, str(error), "one that reads")]
+    parallel = cfg.parallel
+    with open_backend(parallel.backend, parallel.dask_address, parallel.jobs, option="parallel"):
+        found = map_parallel(describe_file, submission.zips, batch_size=1)
+        bar = tqdm(found, desc="comparing", unit="zip", total=len(submission.zips))
+        there = {path.name: entry for path, entry in zip(submission.zips, bar, strict=True)}
+    words = compare_manifest(zips, there, checked.entries)
+    return [Finding("manifest", *one) for one in words]
 
 
 def _look_at_sheet(paths: list[Path]) -> list[Finding]:

@@ -36,11 +36,35 @@ class Expectations:
     supervised_ids: frozenset[str] | None = None
     videos: dict[str, SourceVideo] | None = None
 
-    @property
-    def is_challenge(self) -> bool:
-        """Whether the numbers are the challenge's."""
+    def tell_counts(self) -> None:
+        """Print the counts where they are not the challenge's."""
         counts = {"supervised": self.supervised, "unsupervised": self.unsupervised}
-        return counts == CHALLENGE_COUNTS
+        if counts != CHALLENGE_COUNTS:
+            print(
+                f"counting {self.supervised} videos with a target and {self.unsupervised} without; "
+                "the challenge has {supervised} and {unsupervised}".format(**CHALLENGE_COUNTS)
+            )
+
+
+def expect(cfg: DictConfig, run: Path | None) -> Expectations:
+    """Gather what a submission must hold from a command's config; tell unusual counts.
+
+    Args:
+        cfg: with reference, supervised and unsupervised.
+        run: what names the test set where `reference` does not.
+
+    Raises:
+        FileNotFoundError: there is no such CSV.
+        ValueError: it is no CSV of frames, or there is none to take a number from.
+    """
+    reference, query = Path(cfg.reference) if cfg.reference else None, None
+    if reference is None and run is not None:
+        reference, query = find_reference(run)
+    expected = read_expectations(
+        reference, supervised=cfg.supervised, unsupervised=cfg.unsupervised, query=query
+    )
+    expected.tell_counts()
+    return expected
 
 
 def read_expectations(

@@ -16,6 +16,7 @@ from vqe.schema import SCORE_OF_COLUMN
 
 TEAM = "TEAM:"  # begins what the team has to fill in
 TEAM_PLACE = f"**{TEAM}**"
+WORTH_SHOWING = 10_000  # numbers that an operation returns
 ASKED = {
     "Team": (
         "name of the team and its id on the leaderboard",
@@ -102,10 +103,12 @@ def format_efficiency(found: Mapping[str, Any] | None) -> str:
     if found is None:
         return "Not measured."
     named = found["gmacs_named_by_the_network"]
-    others = ", ".join(
-        f"{name} ({e['calls']} calls, {e['numbers'] / 1e6:.2f} M numbers)"
-        for name, e in found["not_counted"].items()
-    )
+    many = {n: e for n, e in found["not_counted"].items() if e["numbers"] >= WORTH_SHOWING}
+    others = [
+        f"{n} ({e['calls']} calls, {e['numbers'] / 1e6:.2f} M numbers)" for n, e in many.items()
+    ]
+    if few := len(found["not_counted"]) - len(many):
+        others.append(f"{few} operations that return less than {WORTH_SHOWING / 1e6} M")
     memory = found["peak_memory_mb"]
     machine = found["machine"]
     rows = [
@@ -118,7 +121,7 @@ def format_efficiency(found: Mapping[str, Any] | None) -> str:
             "of these named by the network",
             ", ".join(f"{name} {macs:.3f} GMACs" for name, macs in named.items()) or "none",
         ),
-        ("in neither", others or "nothing"),
+        ("beside these, what the network named among it", ", ".join(others) or "nothing"),
         ("parameters", f"{found['parameters'] / 1e6:.4f} M"),
         ("activations", f"{found['activations'] / 1e6:.3f} M"),
         ("convolutions", str(found["convolutions"])),
@@ -178,6 +181,7 @@ def _describe_testing(run: Path, score: float | None, means: Mapping[str, float]
             "critics",
             _show([read_value(config, f"{c}.weights") for c in ("model_vqa", "model_dover")]),
         ),
+        ("strength", _show(read_value(config, "strength"))),
         ("rendered by", "libx264, crf 18, yuv420p, 30 frames a second"),
     ]
     return _table(rows)

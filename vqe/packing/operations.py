@@ -8,7 +8,9 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-FREE = ("empty", "zeros", "ones", "full", "arange", "copy", "clone", "detach", "scalar_tensor")
+# what only makes, copies or renames numbers
+FREE = ("empty", "zeros", "ones", "full", "new_", "arange", "linspace", "scalar_tensor", "copy")
+FREE = (*FREE, "to_copy", "clone", "detach", "unsafe_view", "cat", "stack")
 
 
 @dataclass

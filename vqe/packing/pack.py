@@ -15,7 +15,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from vqe.files import complete_or_absent, explain_no_space
 from vqe.inputs import find_checkpoint, find_shipped
 from vqe.packing.checking import Checked, check_files
-from vqe.packing.expectations import find_reference, read_config, read_expectations, read_value
+from vqe.packing.expectations import expect, read_config, read_value
 from vqe.packing.fact_sheet import count_team_places, format_efficiency, write_fact_sheet
 from vqe.packing.findings import Finding, check_names, count_errors, settle, tell
 from vqe.packing.gathering import (
@@ -27,6 +27,7 @@ from vqe.packing.gathering import (
     gather,
     gather_run,
 )
+from vqe.packing.members import Member
 from vqe.packing.score_checks import compute_score
 from vqe.packing.zipping import PackingError, plan_zips, write_zips
 from vqe.parallel import open_backend
@@ -50,9 +51,12 @@ def pack(cfg: DictConfig) -> int:
     check_names(cfg.allow)
     check_output(output)
     checkpoint = find_tested(run, cfg.checkpoint, cfg.model_vqe)
-    efficiency = measure(cfg, checkpoint)  # first: what fails in it fails soon
+    expected = expect(cfg, run)
+    submission = gather_run(run)
+    check_room(cfg, submission)
+    efficiency = measure(cfg, checkpoint)  # before the videos: what fails in it fails soon
     with logging_redirect_tqdm():
-        submission, checked = _check(cfg, run)
+        checked = check_files(submission, expected, cfg.parallel, run=run, only_csv=cfg.only_csv)
         findings = list(checked.findings)
         if cfg.efficiency and checkpoint is None:
             what = "no checkpoints/best.ckpt"
@@ -118,21 +122,26 @@ def measure(cfg: DictConfig, checkpoint: Path | None) -> dict[str, Any] | None:
     return measure_apart(checkpoint, own, cfg.device)
 
 
-def _check(cfg: DictConfig, run: Path) -> tuple[Submission, Checked]:
-    reference, query = Path(cfg.reference) if cfg.reference else None, None
-    if reference is None:
-        reference, query = find_reference(run)
-    expected = read_expectations(
-        reference, supervised=cfg.supervised, unsupervised=cfg.unsupervised, query=query
-    )
-    if not expected.is_challenge:
-        print(
-            f"counting {expected.supervised} videos with a target and {expected.unsupervised} "
-            "without, not the challenge's 500 and 3000"
-        )
-    submission = gather_run(run)
-    checked = check_files(submission, expected, cfg.parallel, run=run, only_csv=cfg.only_csv)
-    return submission, checked
+def check_room(cfg: DictConfig, submission: Submission) -> None:
+    """See that each file fits into a zip, and all zips on the disk.
+
+    Raises:
+        ValueError: a video is larger than a part.
+        NoSpaceError: the disk is too full.
+    """
+    members = list_members(submission, only_csv=cfg.only_csv)
+    entries = {m.name: {"bytes": m.file.stat().st_size} for m in members}
+    plan_zips(members, entries, cfg.part_mb)
+    needed = sum(entry["bytes"] for entry in entries.values())
+    above = Path(cfg.output or cfg.run).absolute()
+    above = next(folder for folder in (above, *above.parents) if folder.is_dir())
+    if shutil.disk_usage(above).free < needed:
+        raise explain_no_space(above, needed)
+
+
+def list_members(submission: Submission, *, only_csv: bool) -> list[Member]:
+    """List what goes into the zips."""
+    return [*submission.csvs.values(), *([] if only_csv else submission.videos.values())]
 
 
 def _write(
@@ -144,12 +153,9 @@ def _write(
     checkpoint: Path | None,
     efficiency: dict[str, Any] | None,
 ) -> None:
-    members = [*submission.csvs.values(), *([] if cfg.only_csv else submission.videos.values())]
+    members = list_members(submission, only_csv=cfg.only_csv)
     plans = plan_zips(members, checked.entries, cfg.part_mb)
     needed = sum(entry["bytes"] for entry in checked.entries.values())
-    output.parent.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(output.parent).free < needed:
-        raise explain_no_space(output.parent, needed)
     parallel = cfg.parallel
     with complete_or_absent(output, needed_bytes=needed) as part:
         part.mkdir()

@@ -1,6 +1,5 @@
 """Two metric tables, and what the run logged -> whether the numbers can be what they say."""
 
-import json
 import math
 from pathlib import Path
 
@@ -132,12 +131,3 @@ def compute_score(tables: list[Table]) -> float | None:
         return leaderboard_score(means, rmse)
     except ValueError:
         return None
-
-
-def describe_critics(run: Path) -> dict:
-    """Return what `critics.json` says of a run's critics, nothing where it is not there."""
-    path = run / "critics.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}

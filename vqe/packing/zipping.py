@@ -172,16 +172,17 @@ def _check_entries(zips: Mapping[str, Any]) -> None:
 
 
 def compare_manifest(
-    zips: Mapping[str, Mapping], paths: Sequence[Path], entries: Mapping[str, Mapping]
+    zips: Mapping[str, Mapping],
+    there: Mapping[str, Mapping],
+    entries: Mapping[str, Mapping],
 ) -> Iterator[tuple[str, str, str]]:
     """Yield (file, found, expected) of all that is not as a manifest says.
 
     Args:
         zips: of the manifest.
-        paths: of the zips that are there.
+        there: the zips as they are.
         entries: of the files in them, as they are.
     """
-    there = {path.name: path for path in paths}
     for name in sorted(set(there) - set(zips)):
         yield name, "it beside the others", "the manifest's zips alone"
     listed: dict[str, Mapping] = {}
@@ -189,7 +190,7 @@ def compare_manifest(
         listed |= entry["files"]
         if name not in there:
             yield name, "no such file", "each of the manifest's zips"
-        elif describe_file(there[name])["sha256"] != entry["sha256"]:
+        elif there[name]["sha256"] != entry["sha256"]:
             yield name, "other bytes", "those that were packed"
     for file in sorted(set(listed) | set(entries)):
         found, expected = entries.get(file, {}), listed.get(file, {})

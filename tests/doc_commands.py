@@ -63,6 +63,7 @@ SHORT = {
     "benchmarks/loading.py": (),
     "benchmarks/enhancement.py": ("--folder", "{results}/enhancement"),
     "benchmarks/before_after.py": (),
+    "benchmarks/standin.py": ("--samples", "2", "--frames", "1"),
     "baseline/baseline.py": (),
     "codalab_scoring/score.py": (),
 }

@@ -5,7 +5,7 @@ import torch
 from network_checks import WITH_MEMORY, build_small, darken, draw_clean_frames, make_clips, perturb
 
 from vqe.models.enhancement import VideoEnhancer, enhance
-from vqe.models.streaming import find_same_scene, smooth
+from vqe.models.streaming import find_light_change, find_same_scene, smooth
 
 
 @pytest.fixture(autouse=True)
@@ -112,6 +112,48 @@ def test_nothing_seen_is_a_cut_and_a_still_picture_is_none(shade):
     assert find_same_scene(thumbnail, thumbnail + 0.15, scene_cut=0.1).item() == 0
 
 
+def predicted(states):
+    """Return what was predicted after each frame, as one vector."""
+    names = sorted({"maps", "grid", "mix"} & set(states[0]))
+    return torch.stack([torch.cat([s[n].flatten() for n in names]) for s in states])
+
+
+@pytest.mark.parametrize("network_class", WITH_MEMORY)
+@pytest.mark.parametrize("gain", [0.9, 0.6, 1.3])
+def test_light_that_changes_is_followed_within_half_a_second(network_class, gain):
+    network = build(network_class, smoothing=0.95, light_change=0.1, scene_cut=0.9)
+    frame = 0.7 * draw_clean_frames()[:1]
+    clip = torch.cat([frame.repeat(5, 1, 1, 1), (gain * frame).repeat(15, 1, 1, 1)])
+    maps = predicted(run(network, clip)[1])
+    there = predicted(run(network, gain * frame)[1])[0]
+    assert (maps[-1] - there).norm() < 0.15 * (maps[4] - there).norm()
+
+
+@pytest.mark.parametrize("network_class", WITH_MEMORY)
+def test_noise_and_a_person_who_walks_through_change_little(network_class):
+    network = build(network_class, smoothing=0.95, light_change=0.1)
+    free = build(network_class, smoothing=0.0)
+    frame = draw_clean_frames()[:1]
+    clip = make_clips(frame, length=12, noise=0.04)[0]
+    for time in range(12):
+        clip[time, :, 20:, 4 * time : 4 * time + 16] = 0.2  # an eighth of the frame
+    steady, loose = (flicker(predicted(run(n, clip)[1])) for n in (network, free))
+    assert steady < 0.25 * loose
+
+
+def test_light_change_counts_what_all_cells_share():
+    random = torch.Generator().manual_seed(0)
+    followed = 1.2 + 0.5 * torch.rand(1, 3, 16, 16, generator=random)
+    change = lambda now: find_light_change(now, followed, 0.1).item()  # noqa: E731
+    assert change(followed) == 0
+    assert change(1 + 1.2 * (followed - 1)) == pytest.approx(1)
+    assert change(1 + 0.95 * (followed - 1)) == pytest.approx(0.5, abs=0.01)
+    assert change(followed + 0.01 * torch.randn(followed.shape, generator=random)) < 0.05
+    walking = followed.clone()
+    walking[:, :, 4:, 3:6] = 1.05
+    assert change(walking) < 0.2
+
+
 @pytest.mark.parametrize("network_class", WITH_MEMORY)
 def test_a_loss_on_the_last_frame_reaches_the_first(network_class, clips):
     network = perturb(build_small(network_class), 0.03)
@@ -126,6 +168,7 @@ def test_a_loss_on_the_last_frame_reaches_the_first(network_class, clips):
     [
         ({"strength": 1.1}, r"strength in \[0,1\], got 1.1"),
         ({"smoothing": 1}, r"smoothing in \[0,1\), got 1"),
+        ({"light_change": 0}, "light_change above 0 or null, got 0"),
         ({"scene_cut": 0}, r"scene_cut in \(0,1\), got 0"),
         ({"scene_cut": 1}, r"scene_cut in \(0,1\), got 1"),
         ({"width": 0}, "width >= 1, got 0"),

@@ -10,9 +10,11 @@ from pytorch_lightning import Callback
 
 from vqe import device
 from vqe.critics.frozen_critics import FrozenCritics
+from vqe.models import Base, Lut
 from vqe.schema import SUPERVISED_COLUMNS, UNSUPERVISED_COLUMNS, leaderboard_score
 from vqe.training import assembly, checkpoints
 from vqe.training import train as train_vqe
+from vqe.training.module import VQEModule
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +236,33 @@ def test_starting_from_another_network_is_refused(trained, tiny_config):
     config.init_from = str(run / "checkpoints/best.ckpt")
     with pytest.raises(ValueError, match="Set model_vqe to the same, or init_from=null"):
         train_vqe.train(config)
+
+
+def test_other_networks_take_light_and_colour_from_a_nano(trained):
+    best = trained[0] / "checkpoints/best.ckpt"
+    nano, config = checkpoints.load_network(best)
+    sizes = {name: config[name] for name in ("grid_size", "low_res", "width")}
+    base, lut = Base(channels=8, layers=1, **sizes), Lut(table_size=5, **sizes)
+    untouched = {name: value.clone() for name, value in lut.to_grid.state_dict().items()}
+    for network in (base, lut):
+        train_vqe.start_from(best, VQEModule(network, network_config={"_target_": "x"}))
+    assert all(torch.equal(v, nano.state_dict()[k]) for k, v in base.nano.state_dict().items())
+    branch = nano.branch.state_dict()
+    assert all(torch.equal(value, branch[name]) for name, value in lut.branch.state_dict().items())
+    assert all(torch.equal(v, untouched[k]) for k, v in lut.to_grid.state_dict().items())
+    with pytest.raises(ValueError, match="shape"):
+        wider = Base(channels=8, layers=1, **sizes | {"width": 2 * sizes["width"]})
+        train_vqe.start_from(best, VQEModule(wider, network_config={"_target_": "x"}))
+
+
+def test_how_a_network_acts_over_time_is_no_part_of_its_weights(trained):
+    best = trained[0] / "checkpoints/best.ckpt"
+    config = checkpoints.read_checkpoint(best)[checkpoints.NETWORK_CONFIG]
+    older = {name: value for name, value in config.items() if name != "light_change"}
+    for other in (older, older | {"smoothing": 0.5}):
+        assert checkpoints.read_same_network(best, other, "init_from")
+    with pytest.raises(ValueError, match="Set model_vqe to the same"):
+        checkpoints.read_same_network(best, config | {"grid_size": 4}, "init_from")
 
 
 def test_a_schedule_needs_an_end(tiny_config):

@@ -32,6 +32,7 @@ COMMANDS = [
     "vqe-build = vqe.dataset_builder:main",
     "vqe-download = vqe.download:main",
     "vqe-enhance = vqe.enhance:main",
+    "vqe-live = vqe.live:main",
     "vqe-merge = vqe.merge_results:main",
     "vqe-ratings = vqe.ratings:main",
     "vqe-score = vqe.score_videos:main",
@@ -72,6 +73,7 @@ setup(
     ],
     package_data={
         "vqe": ["py.typed"],
+        "vqe.browser": ["pages/*"],
         "vqe.conf": ["*.yaml", "*/*.yaml"],
         "vqe.critics": ["standin.safetensors"],
         "vqe.models": ["weights/*.safetensors"],

@@ -24,7 +24,8 @@ from vqe.critics import DOVER, UNetLite
 from vqe.critics.weights import untrained_
 
 PLACE = re.compile(r"<(\w+)>")
-RUN_ELSEWHERE = {"ratings.md"}  # tests/subjective/test_docs.py rates the study in between
+# tests/subjective/test_docs.py rates a study in between; tests/browser/test_docs.py presses Ctrl-C
+RUN_ELSEWHERE = {"ratings.md", "live.md"}
 PAGES = [
     REPOSITORY / "README.md",
     *(p for p in sorted((REPOSITORY / "docs").glob("*.md")) if p.name not in RUN_ELSEWHERE),

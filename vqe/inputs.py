@@ -82,6 +82,13 @@ def check_enhancing(cfg: Any) -> None:
         )
 
 
+def check_live(cfg: Any) -> None:
+    """Do the same for `live.py`: the networks."""
+    if not cfg.fetch:
+        for name in [cfg.network] if isinstance(cfg.network, str) else cfg.network:
+            find_network(name)
+
+
 def check_submission(cfg: Any) -> None:
     """Do the same for `submission.py pack`: the run, and what it is compared with."""
     if "run" in cfg and not Path(cfg.run).is_dir():

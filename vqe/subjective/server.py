@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from vqe.subjective.environment import check_environment, keep_environment
 from vqe.subjective.limits import RateLimit
@@ -22,6 +22,7 @@ from vqe.subjective.section import PAGES, load_template
 from vqe.subjective.store import Refused, Store
 from vqe.subjective.study import CHECKS, CLIPS, Study
 from vqe.subjective.votes import GRADES, LABELS
+from vqe.web import PAGE_HEADERS, WithHeaders
 
 STATIC = {"rate.js": "text/javascript", "play.js": "text/javascript", "style.css": "text/css"}
 MOST_BYTES = 16_384  # of a request's body
@@ -31,10 +32,7 @@ HEADERS = {
         "media-src 'self' blob:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
         "frame-ancestors 'none'"
     ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",  # links are secret
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
+    **PAGE_HEADERS,  # no referrer among them: links are secret
 }
 PRIVATE = {"Cache-Control": "private, max-age=86400"}
 FRESH = {"Cache-Control": "no-store"}
@@ -96,7 +94,7 @@ class RatingServer:
         app = Starlette(
             routes=routes, lifespan=lifespan, exception_handlers={Refused: self._refuse}
         )
-        return SecurityHeaders(app)
+        return WithHeaders(app, HEADERS)
 
     async def welcome(self, request: Request) -> Response:
         """Show the door: a button in open studies, else a word that a link is needed."""
@@ -244,24 +242,6 @@ class RatingServer:
 
     def _render(self, name: str, **values: object) -> HTMLResponse:
         return HTMLResponse(load_template(name).render(**values), headers=FRESH)
-
-
-class SecurityHeaders:
-    """Add `HEADERS` to every answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-        self.headers = [(k.lower().encode(), v.encode()) for k, v in HEADERS.items()]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with the headers."""
-
-        async def send_with(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *self.headers]
-            await send(message)
-
-        await self.app(scope, receive, send_with if scope["type"] == "http" else send)
 
 
 def _address(request: Request) -> str:

@@ -4,6 +4,7 @@ from setuptools import find_packages, setup
 
 DASK = ["distributed>=2024.1"]
 TEST = [
+    "html5lib>=1.1",
     "httpx>=0.27",
     "imageio-ffmpeg>=0.8",
     "mypy>=2.4",
@@ -18,7 +19,6 @@ TEST = [
 SWEEP = ["hydra-optuna-sweeper>=1.3", "sqlalchemy>=1.4.50,<2", "alembic>=1.13,<1.17"]
 RATINGS = [
     "httptools>=0.6.1",
-    "jinja2>=3.1",
     "psycopg2-binary>=2.9.9",
     "scipy>=1.14",
     "sqlalchemy>=1.4.50",
@@ -35,6 +35,7 @@ COMMANDS = [
     "vqe-live = vqe.live:main",
     "vqe-merge = vqe.merge_results:main",
     "vqe-ratings = vqe.ratings:main",
+    "vqe-report = vqe.report:main",
     "vqe-score = vqe.score_videos:main",
     "vqe-submission = vqe.submission:main",
     "vqe-synthesize = vqe.synthesize:main",
@@ -56,6 +57,7 @@ setup(
         "av>=17.1",
         "filelock>=3.10",
         "hydra-core>=1.3",
+        "jinja2>=3.1",
         "joblib>=1.4",
         "numpy>=1.26",
         "omegaconf>=2.3",
@@ -77,6 +79,7 @@ setup(
         "vqe.conf": ["*.yaml", "*/*.yaml"],
         "vqe.critics": ["standin.safetensors"],
         "vqe.models": ["weights/*.safetensors"],
+        "vqe.reporting": ["pages/*", "vendor/*"],
         "vqe.subjective": ["pages/*"],
     },
     extras_require={

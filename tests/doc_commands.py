@@ -52,6 +52,7 @@ SHORT = {
         "archives.train.files={{train_supervised_synthetic:8,train_supervised_real:4,train_unsupervised:2}}",
         "archives.test.files={{test_supervised_synthetic:4,test_unsupervised:1}}",
     ),
+    "vqe/report.py": (),
     "vqe/score_videos.py": ("every=1000", "device=cpu"),
     "vqe/merge_results.py": (),
     "vqe/enhance.py": (),

@@ -27,6 +27,13 @@ CRITICS = ("model_vqa.weights=untrained", "model_dover=off")
 MISSING = {  # what is not there, and what must be said
     "dataset_builder": [],
     "download": [],
+    "report": [
+        (
+            ("runs=nowhere",),
+            "metrics_supervised.csv or metrics_unsupervised.csv in nowhere/",
+        ),
+        (("runs=a,b,c",), "expected runs to be one folder or two, got 3"),
+    ],
     "score_videos": [
         (("input=nowhere",), "expected input to be a video or a folder, got nowhere"),
         (("input={folder}", "reference=nowhere"), "expected reference to be a video or a folder"),

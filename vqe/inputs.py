@@ -6,6 +6,8 @@ Light: entries check this before they import torch, so that a missing file is to
 from pathlib import Path
 from typing import Any
 
+from vqe.schema import SUPERVISED_CSV, UNSUPERVISED_CSV
+
 CHALLENGE_STORAGE = "https://ic3mi.z22.web.core.windows.net/vqe"
 DOVER_RELEASES = "https://github.com/QualityAssessment/DOVER/releases/download"
 SOURCES = {
@@ -32,6 +34,8 @@ def check_training(cfg: Any) -> None:
         ValueError: no weights are named for a critic.
     """
     names = ["train", "valid"] + ["holdout"] * bool(cfg.test and not cfg.only_validation)
+    if cfg.report and len(names) < 3:
+        raise ValueError("expected test=true with report=true, got no test. Leave one of them out")
     _check_data(cfg.dataset, names)
     _check_critics(cfg)
     if cfg.init_from is not None:
@@ -42,6 +46,8 @@ def check_training(cfg: Any) -> None:
 
 def check_test(cfg: Any) -> None:
     """Do the same for `test_vqe.py`: the checkpoint, the CSV, and weights if anything is scored."""
+    if cfg.report and cfg.only_videos:
+        raise ValueError("expected numbers to report, got only_videos=true. Leave report=true out")
     find_checkpoint(cfg.checkpoint, cfg.model_vqe)
     _check_data(cfg.dataset, ["holdout"])
     if not cfg.only_videos:
@@ -62,6 +68,25 @@ def check_critic_training(cfg: Any) -> None:
         require_footage(Path(cfg.source), "source")
     if cfg.pairs is not None:
         find_pairs(Path(cfg.pairs))
+
+
+def check_report(cfg: Any) -> None:
+    """See that the runs which `report.py` reads are there and were tested."""
+    runs = [cfg.runs] if isinstance(cfg.runs, str) else list(cfg.runs)
+    if len(runs) not in (1, 2):
+        raise ValueError(f"expected runs to be one folder or two, got {len(runs)}")
+    for run in [*runs, *([cfg.input] if cfg.input else [])]:
+        require_tested(Path(run))
+
+
+def require_tested(run: Path) -> None:
+    """Raise FileNotFoundError where a folder holds no CSV of a test."""
+    results = run / "results"
+    if not any((results / name).is_file() for name in (SUPERVISED_CSV, UNSUPERVISED_CSV)):
+        raise FileNotFoundError(
+            f"expected {SUPERVISED_CSV} or {UNSUPERVISED_CSV} in {results}, got neither. "
+            "Name the folder of a run that was tested: python test_vqe.py checkpoint=<checkpoint>"
+        )
 
 
 def check_synthesis(cfg: Any) -> None:

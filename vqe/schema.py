@@ -25,6 +25,12 @@ SCORE_OF_COLUMN = dict(zip(UNSUPERVISED_COLUMNS[1:], SCORES, strict=True))  # m_
 SUPERVISED_CSV = "metrics_supervised.csv"
 UNSUPERVISED_CSV = "metrics_unsupervised.csv"
 
+LUMAS = ("luma_input", "luma_enhanced", "luma_target")
+INPUT_SCORES = tuple(f"input_{name}" for name in SCORES)
+FRAMES_NUMBERS = ("rmse_input", "rmse", *LUMAS, *SCORES, *INPUT_SCORES)
+FRAMES_CSV = "frames.csv.gz"  # of a test, a row a frame
+PROVENANCE_JSON = "provenance.json"
+
 VIDEO_FILE = re.compile(r"^(?P<video_id>video_\d+)_(?P<side>[xy])\.mp4$")
 VIDEO_FOLDER = re.compile(r"^video_\d+$")
 

@@ -10,9 +10,11 @@ from vqe.inputs import check_test
 @entry("test_vqe", check=check_test)
 def main(cfg) -> None:
     """Test as configured."""
+    from vqe.reporting.report import report_if_asked
     from vqe.training.testing import test
 
     test(cfg)
+    report_if_asked(cfg)
 
 
 if __name__ == "__main__":

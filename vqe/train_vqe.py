@@ -10,9 +10,12 @@ from vqe.inputs import check_training
 @entry("vqe", prepare=check_sweeper, check=check_training)
 def main(cfg) -> float | None:
     """Train as configured; return what a sweep optimises."""
+    from vqe.reporting.report import report_if_asked
     from vqe.training.train import train_for_sweep
 
-    return train_for_sweep(cfg)
+    objective = train_for_sweep(cfg)
+    report_if_asked(cfg)
+    return objective
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-"""A study served by the command itself, and a browser to rate it with."""
+"""A study served by the command itself."""
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,21 +11,9 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from conftest import HANGS
 
 from vqe.cli import REPOSITORY
-
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--disable-quic",
-]
 
 
 def free_port() -> int:
@@ -84,17 +71,3 @@ def run_served(folder: Path, log: Path, *overrides: str):
     finally:
         if served.process.poll() is None:
             served.stop()
-
-
-@contextmanager
-def open_browser():
-    """Hand out a chromium driven by playwright."""
-    if CHROMIUM is None:
-        pytest.skip("needs chromium: apt-get install chromium")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        try:
-            yield browser
-        finally:
-            browser.close()

@@ -5,8 +5,9 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from chromium import open_browser
 from conftest import HANGS, compose_config
-from served import open_browser, run_served
+from served import run_served
 from study_data import QUALITY, make_study, write_clips
 
 from vqe.subjective.analyse import analyse

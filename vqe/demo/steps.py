@@ -64,8 +64,12 @@ def run_demo(out: Path, footage: Path | None, overrides: list[str]) -> None:
     counts = [len(read_csv(results / name)) for name in (SUPERVISED_CSV, UNSUPERVISED_CSV)]
     options = ["--supervised", str(counts[0]), "--unsupervised", str(counts[1])]
     _run(REPOSITORY, "codalab_scoring/score.py", "--results", str(results), *options)
+    report = [_set("runs", run), _set("input", out / "input")]
+    report += [_set("output", out / "report.html"), _set("hydra.run.dir", out / "report")]
+    _run(PACKAGE, "report.py", *report)
     means = {column: read_means(folder / "results") for column, (folder, _) in others.items()}
     print(f"\n{format_gain(means | {'after': read_means(results)})}\n{CRITIC}\n")
+    print(f"report            {out / 'report.html'}")
     print(f"before and after  {run / 'before_after_test.png'}")
     print(f"split screen      {run / 'split_screen'}")
     print(f"enhanced videos   {run / 'videos'}")

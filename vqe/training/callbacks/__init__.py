@@ -3,6 +3,7 @@
 from vqe.training.callbacks.before_after import BeforeAfter
 from vqe.training.callbacks.ema import EMA
 from vqe.training.callbacks.keep_records import KeepRecords
+from vqe.training.callbacks.record_frames import RecordFrames
 from vqe.training.callbacks.render_videos import RenderVideos
 from vqe.training.callbacks.run_checkpoint import RunCheckpoint
 from vqe.training.callbacks.split_screen import SplitScreen
@@ -12,6 +13,7 @@ __all__ = [
     "EMA",
     "BeforeAfter",
     "KeepRecords",
+    "RecordFrames",
     "RenderVideos",
     "RunCheckpoint",
     "SplitScreen",

@@ -1,0 +1,1 @@
+"""Runs -> one HTML file that opens from disk: numbers, pictures, curves, and what made them."""

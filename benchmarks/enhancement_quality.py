@@ -61,8 +61,16 @@ def measure_quality(data: Path, enhance: Enhance, critics: FrozenCritics) -> dic
 
 
 @torch.inference_mode()
-def measure_clip(clip: Clip, enhanced: Tensor, critics: FrozenCritics) -> dict[str, float]:
+def measure_clip(
+    clip: Clip, enhanced: Tensor, critics: FrozenCritics, *, every: int = 1
+) -> dict[str, float]:
     """Measure one enhanced clip, uint8 RGB [T,3,H,W]; means over its frames.
+
+    Args:
+        clip: input and target.
+        enhanced: what became of the input.
+        critics: score frames.
+        every: SSIM and the critic take time: of each so many frames they see the first.
 
     Returns:
         `rmse` in challenge range; `psnr` in dB; `ssim`; `flicker`, the standard deviation over
@@ -72,12 +80,12 @@ def measure_clip(clip: Clip, enhanced: Tensor, critics: FrozenCritics) -> dict[s
     psnr = peak_signal_noise_ratio(result, y, data_range=1.0, reduction="none", dim=(1, 2, 3))
     ssim = [
         structural_similarity_index_measure(a[None], b[None], data_range=1.0)
-        for a, b in zip(result, y, strict=True)
+        for a, b in zip(result[::every], y[::every], strict=True)
     ]
     luma = torch.tensor(LUMA_BT601)[:, None, None] * (result - y) * 255
     p = [
         critics(*pair, torch.zeros(len(pair[0]), dtype=torch.int64)).clamped[:, SCORES.index(P)]
-        for pair in zip(x.split(BATCH), result.split(BATCH), strict=True)
+        for pair in zip(x[::every].split(BATCH), result[::every].split(BATCH), strict=True)
     ]
     return {
         "rmse": rmse(result, y).mean().item(),

@@ -47,7 +47,7 @@ JUDGED = (
 REAL = ("real_clipping_added", "real_flicker_ratio")
 ORDER = ("nano", "lut", "base", "recurrent")
 WORSE, NEAREST = 1.02, 0.02
-EVERY = 4  # frames between those whose colours are compared
+EVERY = 4  # frames between those that colours, SSIM and the critic are taken of
 CLEAN_FRAMES, STATIC_FRAMES, NOISE = 4, 12, 4.0  # noise: standard deviation in 8-bit levels
 WHITE = 254  # from here on a channel counts as clipped
 Row = dict[str, float | None]
@@ -121,7 +121,7 @@ def judge_clip(
     clean = clip.y[:CLEAN_FRAMES]
     kept = peak_signal_noise_ratio(dequantise(enhance(clean)), dequantise(clean), data_range=1.0)
     return {
-        **measure_clip(clip, enhanced, critics),
+        **measure_clip(clip, enhanced, critics, every=EVERY),
         "delta_e": ciede2000(lab, target).mean().item(),
         "skin_hue_error": skin_hue_errors(lab, target, find_skin(y)).mean().item(),
         "static_flicker": luma(enhance(make_static(clip.x[0]))).std(correction=0).item(),

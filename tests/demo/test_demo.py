@@ -181,7 +181,11 @@ def test_demo_prints_what_the_network_gains_and_where_everything_lies(footage, t
     for words in ("score", "enhanced videos", "metric CSVs", "before and after", "split screen"):
         assert words in printed
     assert "not the challenge's" in printed
-    before, after = map(float, re.search(r"RMSE \(.*\)\s+(\S+)\s+(\S+)", printed).groups())
+    columns = re.search(r"on held-out clips\s+(.*)", printed)[1].split()
+    assert ("shipped" in columns) == bool(start_from_shipped([]))
+    row = re.search(r"RMSE \(.*\)\s+(.*)", printed)[1].split()
+    before, *_, after = map(float, row)
+    assert len(row) == len(columns)
     assert before == pytest.approx(input_rmse(tmp_path / "data"), abs=1e-3)
     rmse = pd.read_csv(tmp_path / "run/results/metrics_supervised.csv")["rmse"].mean()
     assert after == pytest.approx(rmse, abs=1e-3)

@@ -71,6 +71,7 @@ SHORT = {
 }
 # other tests start these in processes of their own
 STARTED_ELSEWHERE = {"vqe/train_vqe.py", "vqe/enhance.py", "benchmarks/critics.py"}
+STARTED_ELSEWHERE |= {"vqe/dataset_builder.py", "vqe/synthesize.py"}
 WITHOUT_RUN_FOLDER = {
     "vqe/enhance.py",
     "vqe/submission.py",
@@ -78,7 +79,7 @@ WITHOUT_RUN_FOLDER = {
 # added where a command of that script says these words
 SHORT_WHERE = (
     ("vqe/", "DOVER.pth", ("model_dover.num_clips=1",)),  # the weights are random anyway
-    ("vqe/train_vqe.py", "DOVER.pth", ("dataloader.batch_size=1", "export_onnx=false")),
+    ("vqe/train_vqe.py", "DOVER.pth", ("dataloader.batch_size=1",)),
     ("vqe/train_vqe.py", "experiment=stage2", ("crop=[32,32]", "dataset.clip_length=2")),
     ("vqe/train_vqe.py", "_context='spawn'", ("dataloader.num_workers=1",)),
 )
@@ -98,7 +99,14 @@ BUILD_OWN = (
     "data.source=video"
 )
 SCORE = "python score_videos.py input='<mp4s>' model_dover=off resume=auto"
-STEPS = (BUILD, TRAIN, STAGE_1, SYNTHESIZE, BUILD_OWN, SCORE)
+STEPS = {  # and what of the workshop each of them makes
+    BUILD: "data",
+    TRAIN: "trained",
+    STAGE_1: "trained_base",
+    SYNTHESIZE: "own_pairs",
+    BUILD_OWN: "own",
+    SCORE: "scored",
+}
 OF_BASE = ("model_vqe=base", "strength=")  # what needs a run of the network `base`
 
 
@@ -139,7 +147,8 @@ def parse(command: str) -> Call:
 
 def first_of_each_script(commands: list[str]) -> set[str]:
     """Return those that run in processes of their own: one a script, and all that start some."""
-    first = {parse(command).script: command for command in reversed(commands)}
+    others = [command for command in commands if command not in STEPS]
+    first = {parse(command).script: command for command in reversed(others)}
     alone = {first[script] for script in first.keys() - STARTED_ELSEWHERE}
     return alone | {command for command in commands if "trainer=ddp" in command}
 
@@ -263,6 +272,8 @@ def _shorten(command: str, call: Call) -> Iterator[str]:
     if call.script.startswith("vqe/") and call.script not in WITHOUT_RUN_FOLDER:
         yield "paths.outputs='{outputs}'"
     yield from SHORT[call.script]
+    if call.script == "vqe/train_vqe.py" and command != TRAIN:
+        yield "export_onnx=false"  # one run's network.onnx is enough for what others start from
     for script, words, short in SHORT_WHERE:
         if call.script.startswith(script) and words in command:
             yield from short

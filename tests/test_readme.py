@@ -57,6 +57,9 @@ CHECKS = {"dataset_builder.json": check_builder_s_figures, "loading.json": check
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=name)
 def test_command_runs(command, workshop):
+    if command in STEPS:  # others start from what it makes: it has run, or does so now
+        assert any(getattr(workshop, STEPS[command]).iterdir())
+        return
     results = workshop.run(command, own_process=command in OWN_PROCESS)
     for name, check in CHECKS.items():
         if f"<results>/{name}" in command:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from golden_weights import golden_state
 from torch import nn
+from torch._inductor import config as inductor
 
 from vqe import device
 from vqe.critics import DOVER, FrozenDOVER, FrozenVQA, UNetLite, load_weights, untrained_
@@ -180,7 +181,10 @@ def test_dover_option_reaches_the_backbones(native):
 
 
 @pytest.mark.slow
-def test_compiled_levels_give_the_same():
+def test_compiled_levels_give_the_same(monkeypatch):
+    # plain code: what vectors a CPU has is found out by compiling, which takes half the time
+    monkeypatch.setattr(inductor.cpp, "vec_isa_ok", False)
+    monkeypatch.setattr(inductor, "compile_threads", 1)
     critic = untrained_(UNetLite(widths=(8, 16), depths=(1, 1))).fold_batch_norm()
     x = torch.rand(1, 3, 32, 48)
     with torch.no_grad():

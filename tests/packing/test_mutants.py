@@ -257,18 +257,18 @@ def clip(**options):
     return make
 
 
-def encode(codec="libx264", **settings):
+def encode(**settings):
     """Encode the video anew with an encoder's own options."""
 
     def make(path):
-        with av.open(str(path), "w", format="mp4") as container:
-            stream = container.add_stream(codec, rate=30, options=settings)
+        with av.open(str(path), "w", format="mp4") as file:
+            stream = file.add_stream("libx264", rate=30, options=settings)
             stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
             for number in range(FRAMES):
                 picture = av.VideoFrame.from_ndarray(draw_frame(number, 64, 48), format="bgr24")
                 picture.pts = number
-                container.mux(stream.encode(picture))
-            container.mux(stream.encode(None))
+                file.mux(stream.encode(picture))
+            file.mux(stream.encode(None))
 
     return make
 
@@ -294,6 +294,23 @@ def cut_tail(path):
     """Cut a file whose index comes first."""
     make_clip(path, rate=30, frames=30, options={"movflags": "faststart"})
     path.write_bytes(path.read_bytes()[:-1500])
+
+
+def change_size(path):
+    """Go on in another size, as a stream of H.264 may."""
+    raw = path.with_suffix(".h264")
+    parts = [path.with_name(f"{width}.h264") for width in (64, 62)]
+    for part in parts:
+        make_clip(part, rate=30, frames=FRAMES // 2, width=int(part.stem))
+    raw.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with av.open(str(raw)) as old, av.open(str(path), "w", format="mp4") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for number, packet in enumerate(p for p in old.demux(video=0) if p.size):
+            packet.time_base, packet.stream = Fraction(1, 30), stream
+            packet.pts, packet.dts, packet.duration = number, number, 1
+            new.mux(packet)
+    for part in (raw, *parts):
+        part.unlink()
 
 
 def copy_packets(path, change):
@@ -348,6 +365,10 @@ VIDEO_MUTANTS = {
         None,
     ),
     "a late frame": (lambda path: copy_packets(path, with_a_late_frame), {"uneven_frames"}),
+    "another size from the middle on": (
+        change_size,
+        {"changing_frames", "uneven_frames"} | CLIP_CRF,  # its B frames have no times of their own
+    ),
     "fields": (encode(crf="18", flags="+ildct+ilme"), {"interlaced"}),
     "crf 23": (encode(crf="23"), {"crf"}),
     "a constant bit rate": (encode(b="200000"), {"crf"}),

@@ -206,6 +206,19 @@ def test_a_folder_of_somebody_else_is_not_overwritten(made, tmp_path):
         pack_run(made / "run", zips)
 
 
+def test_a_fact_sheet_that_was_filled_in_is_not_overwritten(made, tmp_path):
+    packed = shutil.copytree(made / "packed", tmp_path / "packed")
+    assert pack_run(made / "run", packed) == 0
+    sheet = packed / "fact_sheet.md"
+    sheet.write_text(sheet.read_text().replace("**TEAM:** title of the method", "Nano"))
+    with pytest.raises(ValueError, match=r"expected no words of yours.*fact_sheet\.md"):
+        pack_run(made / "run", packed)
+    assert "Nano" in sheet.read_text()
+    (packed / "poster.pdf").write_text("x")
+    reference = f"reference='{made / 'data'}'"
+    assert find(packed, tmp_path / "report.csv", reference) == (set(), {"left_out", "team_places"})
+
+
 def test_foreign_files_of_a_run_are_left_out(made, tmp_path):
     run = shutil.copytree(made / "run", tmp_path / "run")
     (run / "results/notes.txt").write_text("x")

@@ -88,7 +88,7 @@ def write_fact_sheet(
     }
     parts = ["# Fact sheet", f"What begins with {TEAM} is the team's to say; the rest is measured."]
     for title, text in sections.items():
-        asked = [f"- {TEAM_PLACE} {what}" for what in ASKED.get(title, ())]
+        asked = _ask(ASKED.get(title, ()))
         parts += [f"## {title}", *([text] if text else []), *(["\n".join(asked)] if asked else [])]
     return "\n\n".join(parts) + "\n"
 
@@ -96,6 +96,15 @@ def write_fact_sheet(
 def count_team_places(text: str) -> int:
     """Count what the team has still to fill in."""
     return text.count(TEAM_PLACE)
+
+
+def is_filled_in(text: str) -> bool:
+    """Whether the team has put its own words in place of any that it was asked for."""
+    return any(line not in text for asked in ASKED.values() for line in _ask(asked))
+
+
+def _ask(asked: Sequence[str]) -> list[str]:
+    return [f"- {TEAM_PLACE} {what}" for what in asked]
 
 
 def format_efficiency(found: Mapping[str, Any] | None) -> str:

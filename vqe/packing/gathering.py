@@ -107,9 +107,10 @@ def _gather_packed(folder: Path, zips: list[Path]) -> Submission:
     known = {path.name for path in zips} | set(PACKED_FILES)
     others = [p.name for p in sorted(folder.iterdir()) if p.name not in known]
     for name in (name for name in others if not name.startswith(".")):
-        submission.findings.append(
-            Finding("foreign_file", ascii(name), "it beside the zips", "zips and their sheets")
-        )
+        loose = classify(name) is None  # a CSV or a video that was to be in a zip
+        kind = "foreign_file" if loose else "left_out"
+        found = Finding(kind, ascii(name), "it beside the zips", "zips and their sheets", not loose)
+        submission.findings.append(found)
     if (folder / MANIFEST).is_file():
         submission.manifest = folder / MANIFEST
     return submission

@@ -9,8 +9,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 # what only makes, copies or renames numbers
-FREE = ("empty", "zeros", "ones", "full", "new_", "arange", "linspace", "scalar_tensor", "copy")
-FREE = (*FREE, "to_copy", "clone", "detach", "unsafe_view", "cat", "stack")
+FREE = (
+    *("empty", "zeros", "ones", "full", "new_", "arange", "linspace", "scalar_tensor"),
+    *("copy", "to_copy", "clone", "detach", "unsafe_view", "cat", "stack"),
+)
 
 
 @dataclass

@@ -16,7 +16,12 @@ from vqe.files import complete_or_absent, explain_no_space
 from vqe.inputs import find_checkpoint, find_shipped
 from vqe.packing.checking import Checked, check_files
 from vqe.packing.expectations import expect, read_config, read_value
-from vqe.packing.fact_sheet import count_team_places, format_efficiency, write_fact_sheet
+from vqe.packing.fact_sheet import (
+    count_team_places,
+    format_efficiency,
+    is_filled_in,
+    write_fact_sheet,
+)
 from vqe.packing.findings import Finding, check_names, count_errors, settle, tell
 from vqe.packing.gathering import (
     EFFICIENCY,
@@ -74,7 +79,7 @@ def check_output(output: Path) -> None:
     """See that a folder is new, empty, or an earlier packing's.
 
     Raises:
-        ValueError: it is something else, which is not to be lost.
+        ValueError: it is something else, or its fact sheet was filled in: neither is to be lost.
     """
     if not output.exists():
         return
@@ -86,6 +91,12 @@ def check_output(output: Path) -> None:
         raise ValueError(
             f"expected output to be a new folder or one of an earlier packing, got {output} with "
             f"{', '.join(others or sorted(names))}. Choose another: output=<folder>"
+        )
+    sheet = output / FACT_SHEET
+    if sheet.is_file() and is_filled_in(sheet.read_text(encoding="utf-8", errors="replace")):
+        raise ValueError(
+            f"expected no words of yours in {sheet}, which is written anew, got some. "
+            "Move it away, or choose another: output=<folder>"
         )
 
 

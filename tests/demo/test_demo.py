@@ -19,6 +19,7 @@ from vqe.demo.steps import (
     main,
     read_means,
     replace,
+    run_demo,
     start_from_shipped,
 )
 from vqe.synthesis.sources import PICTURE_SUFFIXES
@@ -135,6 +136,29 @@ def test_demo_starts_from_the_shipped_network_unless_told_otherwise(tmp_path, mo
     )
     assert not config.scheduler  # whose steps would be none
     assert (config.trainer.max_epochs, config.init_from) == (0, "nano")
+
+
+def test_demo_shows_the_shipped_network_beside_its_fine_tuning(tmp_path, monkeypatch, capsys):
+    (tmp_path / "nano.safetensors").touch()
+    rmse, commands = {"input": 0.5, "shipped": 0.2, "run": 0.1}, []
+    monkeypatch.setattr("vqe.inputs.SHIPPED", tmp_path)
+    monkeypatch.setattr("vqe.demo.steps.build_demo_data", lambda *_: None)
+    monkeypatch.setattr("vqe.demo.steps.read_csv", lambda _: [0, 0])
+    monkeypatch.setattr("vqe.demo.steps._run", lambda _, *command: commands.append(command))
+    monkeypatch.setattr(
+        "vqe.demo.steps.read_means",
+        lambda results: {"rmse": rmse[results.parent.name], "p": 0.5, "score": 1.0},
+    )
+    run_demo(tmp_path, tmp_path, ["trainer.max_epochs=2"])
+    trainings = [command for command in commands if command[0] == "train_vqe.py"]
+    said = ("init_from=nano", "model_vqe=identity", "trainer.max_epochs=2", "trainer.max_epochs=0")
+    assert [[word in training for word in said] for training in trainings] == [
+        [True, False, True, False],
+        [False, True, True, False],
+        [True, False, False, True],
+    ]
+    table = capsys.readouterr().out
+    assert re.search(r"clips\s+before\s+shipped\s+after\n.*0\.500\s+0\.200\s+0\.100\n", table)
 
 
 def test_input_is_tested_without_the_network_s_overrides(tmp_path):

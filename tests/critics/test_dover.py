@@ -11,6 +11,9 @@ from vqe.device import is_bf16_native
 
 STATES = {"dover": "dover", "mobile": "dover_mobile"}
 VARIANTS = pytest.mark.parametrize("variant", STATES)
+WHOLE_CLIPS = pytest.mark.parametrize(
+    "variant", [pytest.param("dover", marks=pytest.mark.slow), "mobile"]
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +56,7 @@ def largest_error(value: torch.Tensor, expected) -> float:
     return ((value - expected).abs().max() / expected.abs().max()).item()
 
 
-@VARIANTS
+@WHOLE_CLIPS
 def test_score_maps_of_a_moving_clip_equal_the_golden_ones(critics, variant):
     frames = torch.from_numpy(image(224, 224, 4, 32))
     clip = normalise(frames).transpose(0, 1)[None]
@@ -194,7 +197,7 @@ def test_norms_and_heads_stay_in_float32(states):
 @pytest.mark.skipif(
     not is_bf16_native(torch.device("cpu")), reason="this CPU emulates bf16, which takes minutes"
 )
-@VARIANTS
+@WHOLE_CLIPS
 def test_bfloat16_scores_are_close(states, variant):
     views = torch.from_numpy(image(224, 224, 6, 1))
     critic = load_weights(DOVER(variant), states[variant])

@@ -10,7 +10,7 @@ from network_checks import WITH_MEMORY, build_small, perturb
 from torch import nn
 
 from vqe.export.onnx import export_onnx
-from vqe.models import BilateralGrid, Identity, SampleConv
+from vqe.models import Base, BilateralGrid, Identity, Recurrent, SampleConv
 from vqe.models.enhancement import enhance
 
 SIZES = ((64, 96), (90, 160), (37, 53))
@@ -63,7 +63,13 @@ def test_one_file_equals_torch_at_any_size(network_class, tmp_path, caplog):
     assert f"max error against torch {report.max_abs_error:.1e}" in told[-1].getMessage()
 
 
-@pytest.mark.parametrize("network_class", WITH_MEMORY)
+LARGE = (Base, Recurrent)  # whose graphs take longest
+
+
+@pytest.mark.parametrize(
+    "network_class",
+    [pytest.param(n, marks=pytest.mark.slow) if n in LARGE else n for n in WITH_MEMORY],
+)
 def test_a_network_with_memory_hands_its_state_to_the_caller(network_class, tmp_path, caplog):
     network = perturb(build_small(network_class)).eval()
     path = tmp_path / "a.onnx"

@@ -63,6 +63,7 @@ SHORT = {
     "benchmarks/enhance.py": (),
     "benchmarks/dataset_builder.py": (),
     "benchmarks/loading.py": (),
+    "benchmarks/pipeline.py": (),
     "benchmarks/enhancement.py": ("--folder", "{results}/enhancement"),
     "benchmarks/before_after.py": (),
     "benchmarks/standin.py": ("--samples", "2", "--frames", "1"),

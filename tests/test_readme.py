@@ -51,7 +51,21 @@ def check_loading_s_figures(found):
     assert found["disk_bytes"]["png"] > found["disk_bytes"]["video"] > 0
 
 
-CHECKS = {"dataset_builder.json": check_builder_s_figures, "loading.json": check_loading_s_figures}
+def check_pipeline_s_figures(found):
+    stages = {"decode", "network", "critics", "encode"}
+    assert set(found["stages"]) == stages and found["bottleneck"] in stages
+    alone = [found["stages"][name]["alone_cpu_ms"] for name in stages]
+    assert found["alone_cpu_ms"] == pytest.approx(sum(alone))
+    assert found["cpu_bound_fps"] == pytest.approx(1000 * found["cores"] / sum(alone))
+    assert found["slowest_stage_fps"] == pytest.approx(1000 / max(alone))
+    assert found["frames_per_second"] > 0 and found["before_fps"] > 0
+
+
+CHECKS = {
+    "dataset_builder.json": check_builder_s_figures,
+    "loading.json": check_loading_s_figures,
+    "pipeline.json": check_pipeline_s_figures,
+}
 
 
 @pytest.mark.slow

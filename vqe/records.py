@@ -90,6 +90,11 @@ class RecordWriter:
         """Close the file; a second call does nothing."""
         self._file.close()
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be appended any more."""
+        return self._file.closed
+
     def append(self, record: Record) -> None:
         """Write a record; it is on the disk on return."""
         self._write(asdict(record))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from vqe.data.index import read_index
-from vqe.data.samplers import MixedBatches, ShuffledBatches, VideoBatches
+from vqe.data.samplers import MixedBatches, ShuffledBatches, VideoBatches, take_turns
 from vqe.schema import VIDEO_KEY
 
 SHAPES = np.array([(4, 4)] * 21 + [(6, 4)] * 10)
@@ -166,3 +166,26 @@ def test_more_ranks_than_videos_is_refused(data_folder):
     table = read_index(data_folder / "test.csv", 'video_id == "video_0003"')
     with pytest.raises(ValueError, match="at least one video for each of 2 processes, got 1"):
         VideoBatches(table, batch_size=2, world=2)
+
+
+VIDEOS = [
+    [[video, number] for number in range(count)] for video, count in enumerate((5, 4, 2, 2, 1))
+]
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 3, 7])
+def test_lanes_take_turns_and_lose_nothing(lanes):
+    turns = take_turns(VIDEOS, lanes)
+    batches = [batch for batch in turns if batch]
+    assert sorted(batches) == [batch for video in VIDEOS for batch in video]
+    for video in range(len(VIDEOS)):
+        places = [place for place, batch in enumerate(turns) if batch and batch[0] == video]
+        assert {place % lanes for place in places} == {places[0] % lanes}  # one lane's
+        assert [turns[place][1] for place in places] == list(range(len(places)))  # in order
+        assert places == list(range(places[0], places[-1] + 1, lanes))  # without a pause
+    starts = [batch[0] for batch in batches if batch[1] == 0]
+    assert starts == sorted(starts)
+
+
+def test_one_lane_is_one_video_after_the_other():
+    assert take_turns(VIDEOS, 1) == [batch for video in VIDEOS for batch in video]

@@ -22,7 +22,7 @@ def test_two_ranks_write_what_one_writes(tmp_path, data_folder):
     same = ("model_vqe=identity",)
     assert run_here(TRAIN, make_arguments(tmp_path / "one", data_folder, *same), tmp_path) == 0
     ddp = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
-    two = make_arguments(tmp_path / "two", data_folder, *same, *ddp)
+    two = make_arguments(tmp_path / "two", data_folder, *same, *ddp, "dataloader.lanes=2")
     run_command([sys.executable, str(TRAIN), *two], tmp_path)
     files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("video*.mp4"))
     assert len(files) == 3

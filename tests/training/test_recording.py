@@ -9,9 +9,8 @@ import pytest
 from conftest import compose_config
 
 from vqe.cli import REPOSITORY
-from vqe.records import read_records
+from vqe.records import RecordWriter, read_records
 from vqe.training import testing
-from vqe.training.callbacks import KeepRecords
 from vqe.training.module import VQEModule
 
 OPTIONS = (
@@ -72,17 +71,24 @@ def tested(monkeypatch):
 
 
 def cut_after(monkeypatch, videos):
-    """Let a test end as by Ctrl-C once so many records were written."""
-    plain, written = KeepRecords.end_video, []
+    """Let a test end as by Ctrl-C once it wrote so many records."""
+    plain, written = RecordWriter.append, []
 
-    def end(self, video):
-        plain(self, video)
-        written.append(video)
-        if len(written) == videos:
+    def append(self, record):
+        plain(self, record)
+        written.append(record.video)
+        if len(set(written) - known) == videos:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(KeepRecords, "end_video", end)
-    return lambda: monkeypatch.setattr(KeepRecords, "end_video", plain)
+    known: set[str] = set()
+    monkeypatch.setattr(RecordWriter, "append", append)
+    return known
+
+
+def list_known(folder):
+    """Return the videos that the runs in a folder know."""
+    files = [file for run in folder.iterdir() for file in read_records(run)]
+    return {tuple(record.video.split("/")) for file in files for record in file.records}
 
 
 @pytest.fixture
@@ -92,17 +98,25 @@ def first(undisturbed, tmp_path):
 
 
 def test_a_test_goes_on_after_every_cut(run_test, undisturbed, tested, monkeypatch, tmp_path):
-    for number in range(2):  # each run gets two videos further
-        mend = cut_after(monkeypatch, 2)
-        with pytest.raises((KeyboardInterrupt, SystemExit)):
-            run_test(f"cut {number}", "resume=auto")
-        mend()
-    assert run_test("last", "resume=auto") == undisturbed[:2]
-    assert len(tested) == VIDEOS  # each was seen once by one of them
-    numbers, results = run_test("nothing left", f"resume='{tmp_path / 'last'}'")
+    known: set[tuple[str, ...]] = set()
+    while len(known) < VIDEOS - 1:  # each run gets at least a video further
+        with monkeypatch.context() as patch, pytest.raises((KeyboardInterrupt, SystemExit)):
+            cut_after(patch, 1).update(map("/".join, known))
+            run_test(f"cut {len(known)}", "resume=auto")
+        assert not known & set(tested)
+        tested.clear()
+        assert list_known(tmp_path) > known
+        known = list_known(tmp_path)
+    known = list_known(tmp_path)
+    numbers, results = run_test("last", "resume=auto")
     assert results == undisturbed[1]
     assert numbers == pytest.approx(undisturbed[0])  # which Lightning rounds to float32
-    assert len(tested) == VIDEOS
+    assert not known & set(tested)
+    tested.clear()
+    numbers, results = run_test("nothing left", f"resume='{tmp_path / 'last'}'")
+    assert results == undisturbed[1]
+    assert numbers == pytest.approx(undisturbed[0])
+    assert tested == []
 
 
 @pytest.mark.slow
@@ -178,5 +192,7 @@ def test_a_killed_test_goes_on(
     done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not (tmp_path / "killed/results").exists()
+    known = list_known(tmp_path)
+    assert len(known) == 2
     assert run_test("on", "resume=auto") == undisturbed[:2]
-    assert len(tested) == VIDEOS - 2
+    assert len(tested) == VIDEOS - 2 and not known & set(tested)

@@ -20,6 +20,7 @@ from vqe.data.samplers import MixedBatches, ShuffledBatches, VideoBatches
 from vqe.data.transforms import PairedTransform
 from vqe.records import stamp_files
 from vqe.schema import CHALLENGE_FPS, VIDEO_COLUMNS, VIDEO_KEY
+from vqe.stages import StageClock
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +34,9 @@ class LoaderOptions:
     Attributes:
         batch_size: frames, or clips, in a training batch of one process.
         eval_batch_size: frames in a validation or test batch, all of one video.
-        num_workers: loading processes; 0 loads in the main process. Validation and test frames
-            of video files have one, with as many decoder threads.
+        lanes: test videos at a time, whose batches take turns; no number depends on it.
+        num_workers: loading processes; 0 loads in the main process. Of validation and test frames
+            of video files each lane is one process's, and what is left are decoder threads.
         multiprocessing_context: `fork`, `spawn` or `forkserver`; None takes the platform's own.
         prefetch_factor: batches each worker keeps ready.
         pin_memory: copy batches to page-locked memory, which speeds transfers to a GPU.
@@ -42,6 +44,7 @@ class LoaderOptions:
 
     batch_size: int = 32
     eval_batch_size: int = 8
+    lanes: int = 1
     num_workers: int = 0
     multiprocessing_context: str | None = None
     prefetch_factor: int = 2
@@ -115,6 +118,12 @@ class VQEDataModule(LightningDataModule):
         self.loader = loader or LoaderOptions()
         self.augmentation = augmentation or PairedTransform(size=size)
         self.tables: dict[str, pd.DataFrame] = {}
+        self.clock = StageClock()  # of the test's stages
+
+    @property
+    def lanes(self) -> int:
+        """Test videos at a time."""
+        return self.loader.lanes
 
     def setup(self, stage: str) -> None:
         """Read the CSVs that a stage (`fit`, `validate`, `test`) needs."""
@@ -193,17 +202,29 @@ class VQEDataModule(LightningDataModule):
         return self._load_videos("holdout")
 
     def _load_videos(self, name: str) -> DataLoader:
-        table = self.tables[name]
-        size = self.loader.eval_batch_size
-        batches = VideoBatches(table, batch_size=size, **self._rank_and_world)
-        workers = self.loader.num_workers
-        if not (table["frame"] != NO_VIDEO).any():
-            return self._load(FrameDataset(table, self.root), batches, workers, largest=size)
-        # two workers would each decode every frame: one decodes with two threads instead
-        dataset = FrameDataset(
-            table, self.root, open_videos=self.open_videos, threads=max(1, workers)
+        table, size, workers = (
+            self.tables[name],
+            self.loader.eval_batch_size,
+            self.loader.num_workers,
         )
-        return self._load(dataset, batches, min(1, workers), largest=size)
+        lanes, threads, is_video = 1, 1, bool((table["frame"] != NO_VIDEO).any())
+        if name == "holdout":
+            lanes = self.loader.lanes
+        if is_video and workers:
+            # two workers of one lane would each decode every frame: more threads instead
+            share = max(n for n in range(1, workers + 1) if lanes % n == 0)
+            workers, threads = share, workers // share
+        batches = VideoBatches(
+            table,
+            batch_size=size,
+            lanes=lanes,
+            in_step=is_video and workers > 1,
+            **self._rank_and_world,
+        )
+        dataset = FrameDataset(
+            table, self.root, open_videos=max(self.open_videos, 2 * lanes), threads=threads
+        )
+        return self._load(dataset, batches, workers, largest=size)
 
     def video_of(self, index: int, split: str = "holdout") -> tuple[str, str]:
         """Return subset and video_id of a frame.
@@ -283,4 +304,5 @@ class VQEDataModule(LightningDataModule):
             multiprocessing_context=self.loader.multiprocessing_context,
             prefetch_factor=self.loader.prefetch_factor,
             pin_memory=self.loader.pin_memory,
+            clock=lambda: self.clock,
         )

@@ -1,5 +1,6 @@
 """Rows of the frame table -> samples and batches: frames, targets and identities; or clips."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ class FrameDataset(Dataset):
         self.clips = clips
         self.gives_clips = clips is not None and clips.length > 1
         self.slots: Slots | None = None
+        self._ended_at: float | None = None
 
     @property
     def largest_frame(self) -> int:
@@ -75,12 +77,19 @@ class FrameDataset(Dataset):
         return {"x": x[0], "y": y[0] if y is not None else no_frames(x[0])} | numbers
 
     def __getitems__(self, keys: list[int | tuple[int, int]]) -> dict[str, Any]:
-        """Return a batch as `FrameLoader` unpacks it: samples of one size.
+        """Return a batch as `FrameLoader` unpacks it: samples of one size; nothing of no keys.
 
-        `frames` says in which slot x and y are, or `x` and `y` are there themselves; arrays hold
-        the rest.
+        `frames` says in which slot x and y are, or `x` and `y` are there themselves; `seconds` how
+        long that took, and how long nothing was asked for; arrays hold the rest.
         """
-        slot, x, y, identity = self._load(keys, self.slots)
+        if not keys:
+            return {}
+        start = time.perf_counter()
+        slot, x, y, arrays = self._load(keys, self.slots)
+        end = time.perf_counter()
+        seconds = (end - start, start - (self._ended_at or start))
+        self._ended_at = end
+        identity: dict[str, Any] = {**arrays, "seconds": seconds}
         if slot is not None:
             return identity | {"frames": Filled(slot, tuple(x.shape), y is not None)}
         return identity | {"x": x, "y": y if y is not None else no_frames(x)}

@@ -1,6 +1,6 @@
 """Batches from loading processes -> dicts of tensors, with the frames in the loader's slots."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from vqe.data.dataset import FrameDataset
 from vqe.data.slots import Slots
+from vqe.stages import StageClock
 
 PASSED_ON = 2  # batches that a trainer holds while it asks for the next
 
@@ -23,6 +24,7 @@ class FrameLoader(DataLoader):
         multiprocessing_context: how they start.
         prefetch_factor: batches that each keeps ready.
         pin_memory: copy frames to page-locked memory.
+        clock: returns who is told how long decoding takes.
     """
 
     def __init__(
@@ -35,7 +37,9 @@ class FrameLoader(DataLoader):
         multiprocessing_context: str | None = None,
         prefetch_factor: int = 2,
         pin_memory: bool = False,
+        clock: Callable[[], StageClock] | None = None,
     ) -> None:
+        self.clock = clock
         each = PASSED_ON + (prefetch_factor if num_workers else 1)
         self.slots = None
         if not pin_memory:  # or another thread would copy what it is sent
@@ -57,9 +61,14 @@ class FrameLoader(DataLoader):
         if self.slots is not None:
             self.slots.begin_pass()
         for batch in super().__iter__():
-            yield self._open(batch)
+            if batch:  # the turn of a lane without a video
+                yield self._open(batch)
 
     def _open(self, batch: dict[str, Any]) -> dict[str, torch.Tensor]:
+        busy, waited = batch.pop("seconds")
+        if self.clock is not None:
+            count, workers = len(batch["index"]), max(1, self.num_workers)
+            self.clock().add("decode", frames=count, busy=busy, waited=waited, workers=workers)
         frames = batch.pop("frames", None)
         if frames is not None:
             batch["x"], batch["y"] = self.slots.open(frames)

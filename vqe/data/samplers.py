@@ -172,20 +172,32 @@ class VideoBatches(Sampler[list[int]]):
     """Batches of consecutive frames of one video and one shape; a video is on one rank alone.
 
     Longest videos are dealt out first, each to the rank with the fewest frames. A batch holds the
-    same frames whatever the number of ranks, so the results are the same too.
+    same frames whatever the number of ranks and lanes, so the results are the same too.
+
+    Several lanes take turns, a batch each; a lane that is through with a video takes the next one.
 
     Args:
         table: frames as `vqe.data.index.read_index` returns them.
         batch_size: frames in a batch at most.
         rank: this process's number.
         world: how many processes there are.
+        lanes: videos at a time.
+        in_step: give an empty batch in the turn of a lane that has no video left, so that every
+            so-many-th batch is the same lane's to the end.
 
     Raises:
-        ValueError: there are fewer videos than processes.
+        ValueError: there are fewer videos than processes, or no lane.
     """
 
     def __init__(
-        self, table: pd.DataFrame, *, batch_size: int, rank: int = 0, world: int = 1
+        self,
+        table: pd.DataFrame,
+        *,
+        batch_size: int,
+        rank: int = 0,
+        world: int = 1,
+        lanes: int = 1,
+        in_step: bool = False,
     ) -> None:
         videos = group_videos(table)
         if len(videos) < world:
@@ -193,15 +205,40 @@ class VideoBatches(Sampler[list[int]]):
                 f"expected at least one video for each of {world} processes, got {len(videos)} "
                 f"({table.attrs.get('csv')}). Use fewer devices: trainer.devices={len(videos)}"
             )
+        if lanes < 1:
+            raise ValueError(f"expected dataloader.lanes from 1 on, got {lanes}")
         loads = {key: len(positions) for key, positions in videos.items()}
-        self.batches = []
+        of_videos = []
         for key in deal_out(loads, world)[rank]:
+            batches: list[list[int]] = []
             for run in cut_sizes(table, videos[key]):
                 cuts = range(batch_size, len(run), batch_size)
-                self.batches += [part.tolist() for part in np.split(run, cuts)]
+                batches += [part.tolist() for part in np.split(run, cuts)]
+            of_videos.append(batches)
+        self.batches = take_turns(of_videos, lanes)
+        if not in_step:
+            self.batches = [batch for batch in self.batches if batch]
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return sum(1 for batch in self.batches if batch)
 
     def __iter__(self) -> Iterator[list[int]]:
         return iter(self.batches)
+
+
+def take_turns(videos: list[list[list[int]]], lanes: int) -> list[list[int]]:
+    """Return the batches of all videos in lanes' turns, empty ones where a lane has none left."""
+    waiting = iter(videos)
+    at_work: list[Iterator[list[int]]] = [iter(()) for _ in range(lanes)]
+    taken: list[list[int]] = []
+    while True:
+        turn: list[list[int]] = []
+        for lane in range(lanes):
+            batch = next(at_work[lane], None)
+            if batch is None:
+                at_work[lane] = iter(next(waiting, ()))
+                batch = next(at_work[lane], [])
+            turn.append(batch)
+        if not any(turn):
+            return taken
+        taken += turn

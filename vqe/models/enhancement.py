@@ -48,27 +48,30 @@ def enhance_sequence(
 
 
 class VideoEnhancer:
-    """Enhance videos one after the other, each in batches of consecutive frames."""
+    """Enhance videos, each in batches of consecutive frames; batches of several may take turns."""
 
     def __init__(self) -> None:
-        self._last: tuple[int, ...] | None = None
-        self._state: State = {}
+        self.begin()
 
-    def begin(self) -> None:
-        """Forget the last video."""
-        self._last = None
-        self._state = {}
+    def begin(self, lanes: int = 1) -> None:
+        """Forget all videos; remember so many from here on, those that were seen last."""
+        self._lanes = lanes
+        self._states: dict[tuple[int, ...], State] = {}  # by video and size, the last seen behind
 
     def enhance(self, network: nn.Module, frames: torch.Tensor, video: int) -> torch.Tensor:
         """Enhance the next frames, RGB [0,1] [B,3,H,W], of a video that has this number."""
         if not has_memory(network):
             return enhance(network, frames[None])[0]
         here = (video, *frames.shape[-2:])
-        if here != self._last:
-            self._state = network.initial_state(1, *frames.shape[-2:])
-        self._last = here
-        enhanced, state = enhance_sequence(network, frames[None], self._state)
-        self._state = {name: value.detach() for name, value in state.items()}
+        state = self._states.pop(here, None)
+        if state is None:
+            state = network.initial_state(1, *frames.shape[-2:])
+        enhanced, state = enhance_sequence(network, frames[None], state)
+        for key in [key for key in self._states if key[0] == video]:
+            del self._states[key]  # of another size: the video began anew
+        while len(self._states) >= self._lanes:
+            del self._states[next(iter(self._states))]
+        self._states[here] = {name: value.detach() for name, value in state.items()}
         return enhanced[0]
 
 

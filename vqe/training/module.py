@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from vqe.models.crop import Crop
 from vqe.models.enhancement import VideoEnhancer, enhance, flatten_clips
 from vqe.pixels import dequantise, quantise, to_unit_range
 from vqe.schema import SCORES
+from vqe.stages import StageClock
 from vqe.training.checkpoints import NETWORK_CONFIG, check_network_state, network_weights
 from vqe.training.cropping import crop_batch
 from vqe.training.metrics import ValidationMetrics
@@ -72,6 +74,8 @@ class VQEModule(LightningModule):
         self.crop = crop
         self.metrics = ValidationMetrics()
         self.videos = VideoEnhancer()
+        self.clock = StageClock()
+        self.lanes = 1  # videos whose batches take turns
         self.register_load_state_dict_post_hook(_forgive_missing_critics)
 
     def forward(self, frames: torch.Tensor, crop: Crop | None = None) -> torch.Tensor:
@@ -156,9 +160,14 @@ class VQEModule(LightningModule):
             `index` [B], the frames' positions in the table; `enhanced_u8` [B,3,H,W], RGB;
             `rmse` [B] where the video has targets and `scores` [B,12] where it has none, else None.
         """
-        rendered_u8 = self._render(batch, batch_index)
+        count = len(batch["index"])
+        with self._counted("network", count):
+            rendered_u8 = self._render(batch, batch_index)
         supervised = bool(batch["has_target"].all())
-        scores = None if supervised else self._score(batch, rendered_u8, ~batch["has_target"])
+        scores = None
+        if not supervised and self.critics is not None:
+            with self._counted("critics", count):
+                scores = self._score(batch, rendered_u8, ~batch["has_target"])
         return {
             "index": batch["index"],
             "enhanced_u8": rendered_u8,
@@ -166,9 +175,25 @@ class VQEModule(LightningModule):
             "scores": scores if scores is not None and len(scores) else None,
         }
 
+    @contextmanager
+    def _counted(self, stage: str, frames: int) -> Iterator[None]:
+        """Count a stage's time up to its last result, which the next one needs anyway."""
+        with self.clock.work(stage, frames):
+            yield
+            if self.device.type != "cpu":
+                torch.accelerator.synchronize(self.device)
+
     def on_fit_end(self) -> None:
         """Report on the critics' cache."""
         self._report_critics()
+
+    def on_validation_start(self) -> None:
+        """Expect one video after the other."""
+        self.lanes = 1
+
+    def on_test_start(self) -> None:
+        """Expect as many videos in turns as the data module gives."""
+        self.lanes = getattr(self.trainer.datamodule, "lanes", 1)
 
     def on_test_end(self) -> None:
         """Report on the critics' cache."""
@@ -181,7 +206,7 @@ class VQEModule(LightningModule):
     def _render(self, batch: dict[str, torch.Tensor], batch_index: int) -> torch.Tensor:
         """Return the enhanced frames as a video holds them, uint8 [B,3,H,W]."""
         if batch_index == 0:
-            self.videos.begin()
+            self.videos.begin(self.lanes)
         frames = dequantise(batch["x"])
         enhanced = self.videos.enhance(self.network, frames, int(batch["video"][0]))
         check_frames(enhanced, f"the network, after {self.global_step} steps of this run")

@@ -119,6 +119,11 @@ class VideoWriter:
             raise VideoError(self.path, f"cannot be written: {e.strerror}") from e
         self._finished = True
 
+    def interrupt(self) -> None:
+        """Let a `write` or `close` that waits in another thread fail at once."""
+        if self._encoder is not None:
+            self._encoder.kill()
+
     def abort(self) -> None:
         """Drop what was written; a file that had the name before keeps it."""
         if self._finished:

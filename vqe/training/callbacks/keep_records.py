@@ -47,6 +47,7 @@ class KeepRecords(FrameCallback):
         self.metrics, self.rendering = metrics, rendering
         self.adopted: dict[Video, Record] = {}
         self._writer: RecordWriter | None = None
+        self._ended: list[Video] = []
         self._videos = {name_video(video): video for video in stamps}
 
     def adopt(self, run: Path, record: Record, rendered: Collection[Video]) -> None:
@@ -81,9 +82,30 @@ class KeepRecords(FrameCallback):
                 self._writer.append(self._make_record(video, known))
 
     def end_video(self, video: Video) -> None:
-        """Write a record."""
-        numbers = None if self.metrics is None else self.metrics.means[video]
-        self._writer.append(self._make_record(video, numbers))
+        """Write a record, now or once the video's file is complete."""
+        self._ended.append(video)
+        self._write_complete()
+
+    def take(
+        self, video: Video, outputs: dict[str, Any], batch: dict[str, Any], split: str
+    ) -> None:
+        """Write the records of files that are complete by now."""
+        self._write_complete()
+
+    def _write_complete(self) -> None:
+        ended, self._ended = self._ended, []
+        for video in ended:
+            if self._is_encoded(video):
+                numbers = None if self.metrics is None else self.metrics.means[video]
+                self._writer.append(self._make_record(video, numbers))
+            else:
+                self._ended.append(video)
+
+    def _is_encoded(self, video: Video) -> bool:
+        if self.rendering is None or video not in self.rendering.files_of:
+            return True
+        self.rendering.files.collect()
+        return not self.rendering.files.is_ending(self.rendering.files_of[video])
 
     def _make_record(self, video: Video, numbers: dict[str, list[float]] | None) -> Record:
         path = None if self.rendering is None else self.rendering.files_of.get(video)
@@ -98,10 +120,12 @@ class KeepRecords(FrameCallback):
         return {"path": os.path.relpath(path, run), "bytes": path.stat().st_size, **options}
 
     def finish(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
-        """Close the file."""
+        """Write the last records."""
+        self._write_complete()
         self._writer.close()
 
     def abort(self) -> None:
-        """Close the file; what is in it stays."""
-        if self._writer is not None:
+        """Write what is complete, and close the file."""
+        if self._writer is not None and not self._writer.closed:
+            self._write_complete()
             self._writer.close()

@@ -9,9 +9,8 @@ from pytorch_lightning import LightningModule, Trainer
 from vqe.data import VQEDataModule
 from vqe.data.index import check_unique_ids
 from vqe.files import complete_or_absent, link_or_copy
-from vqe.pixels import bgr_hwc_u8
 from vqe.training.callbacks.frame_callback import FrameCallback
-from vqe.video import VideoSequence
+from vqe.video import VideoFiles
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +18,8 @@ log = logging.getLogger(__name__)
 class RenderVideos(FrameCallback):
     """Stream each unsupervised video's enhanced frames to `<folder>/<video_id>.mp4`.
 
-    Batches arrive video by video (`vqe.data.samplers.VideoBatches`), so that one file is open at a
-    time and the memory does not grow with the videos. A file has its name once it is complete.
+    As many files are open at a time as the loader has lanes (`vqe.data.samplers.VideoBatches`), and
+    the memory does not grow with the videos. A file has its name once it is complete.
 
     Args:
         folder: where the videos go.
@@ -34,7 +33,7 @@ class RenderVideos(FrameCallback):
     def __init__(self, folder: str, *, fps: int | None = None, crf: int = 18) -> None:
         self.folder = Path(folder)
         self.fps = fps
-        self.files = VideoSequence(crf=crf)
+        self.files = VideoFiles(crf=crf)
         self.files_of: dict[tuple[str, str], Path] = {}
         self._rates: dict[tuple[str, str], int] = {}
 
@@ -50,13 +49,13 @@ class RenderVideos(FrameCallback):
     ) -> None:
         """Append the frames of a batch without targets."""
         if outputs["rmse"] is None:
-            frames = map(bgr_hwc_u8, outputs["enhanced_u8"])
             path = self.files_of[video] = self.folder / f"{video[1]}.mp4"
-            self.files.write(path, frames, fps=self.fps or self._rates[video])
+            self.files.write(path, outputs["enhanced_u8"], fps=self.fps or self._rates[video])
 
     def end_video(self, video: tuple[str, str]) -> None:
-        """Complete the video."""
-        self.files.close()
+        """Complete the video, beside what comes next."""
+        if video in self.files_of:
+            self.files.end(self.files_of[video])
 
     def adopt(self, video: tuple[str, str], file: Path) -> None:
         """Take over what an earlier run rendered."""
@@ -66,7 +65,7 @@ class RenderVideos(FrameCallback):
                 link_or_copy(file, part)
 
     def finish(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
-        """Complete the last video."""
+        """Complete the last videos."""
         self.files.close()
         log.info("wrote %d videos to %s", self.files.written, self.folder)
 

@@ -8,9 +8,8 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 
 from vqe.data import VQEDataModule
-from vqe.pixels import bgr_hwc_u8
 from vqe.training.callbacks.frame_callback import FrameCallback
-from vqe.video import VideoSequence
+from vqe.video import VideoFiles
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +20,8 @@ class SplitScreen(FrameCallback):
     """Stream the first videos to `<folder>/<subset>_<video_id>.mp4`: input | enhanced.
 
     Both halves belong to one picture: a face in the middle is half as it came, half as the network
-    leaves it. Each rank takes its own first videos, with targets or without. Batches arrive video
-    by video, so that one file is open at a time; it has its name once it is complete.
+    leaves it. Each rank takes its own first videos, with targets or without. A file has its name
+    once it is complete.
 
     Args:
         folder: where the videos go.
@@ -45,7 +44,7 @@ class SplitScreen(FrameCallback):
         self.videos = videos
         self.line = line
         self.fps = fps
-        self.files = VideoSequence(crf=crf)
+        self.files = VideoFiles(crf=crf)
         self._rates: dict[tuple[str, str], int] = {}
         self._seen: set[tuple[str, str]] = set()
 
@@ -59,14 +58,21 @@ class SplitScreen(FrameCallback):
         self, video: tuple[str, str], outputs: dict[str, Any], batch: dict[str, Any], split: str
     ) -> None:
         """Append the frames of a batch, if its video is one of the first."""
-        self._seen.add(video)
-        if len(self._seen) <= self.videos:
+        if len(self._seen) < self.videos:
+            self._seen.add(video)
+        if video in self._seen:
             halves = join_halves(batch["x"], outputs["enhanced_u8"], self.line)
-            path, fps = self.folder / f"{'_'.join(video)}.mp4", self.fps or self._rates[video]
-            self.files.write(path, map(bgr_hwc_u8, halves), fps=fps)
+            self.files.write(self._path(video), halves, fps=self.fps or self._rates[video])
+
+    def end_video(self, video: tuple[str, str]) -> None:
+        """Complete the video, beside what comes next."""
+        self.files.end(self._path(video))
+
+    def _path(self, video: tuple[str, str]) -> Path:
+        return self.folder / f"{'_'.join(video)}.mp4"
 
     def finish(self, trainer: Trainer, pl_module: LightningModule, split: str) -> None:
-        """Complete the last video."""
+        """Complete the last videos."""
         self.files.close()
         log.info("wrote %d videos to %s", self.files.written, self.folder)
 

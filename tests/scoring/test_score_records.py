@@ -1,16 +1,18 @@
 """Scoring that was cut goes on: what is known is not scored again, and the same bytes come out."""
 
+import os
 import shutil
+import signal
 
 import pytest
 from clips import make_clip
 from conftest import compose_config
 
-from vqe.records import read_records
+from vqe.records import RecordWriter, read_records
 from vqe.scoring import VideoScorer
 from vqe.scoring.score_videos import score_videos
 
-VIDEOS = ("a.mp4", "bad.mp4", "deep/b.mkv", "deep/c.mp4")
+VIDEOS = ("a/z.mp4", "a.mp4", "bad.mp4", "deep/b.mkv", "deep/c.mp4")  # in the order of their paths
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +21,7 @@ def footage(tmp_path_factory):
     root = tmp_path_factory.mktemp("footage")
     for place in ("results", "inputs"):
         make_clip(root / place / "a.mp4", frames=4, rate=30)
+        make_clip(root / place / "a/z.mp4", frames=2, rate=30)
         make_clip(root / place / "deep/b.mkv", frames=6, rate=30)
         make_clip(root / place / "deep/c.mp4", frames=2, rate=30)
         (root / place / "bad.mp4").write_text("no video")
@@ -100,4 +103,40 @@ def test_a_record_holds_the_row(score, tmp_path):
     [file] = read_records(tmp_path / "run")
     assert [record.video for record in file.records] == list(VIDEOS)
     assert file.head.videos == list(VIDEOS)
-    assert [bool(record.content["error"]) for record in file.records] == [0, 1, 0, 0]
+    assert [bool(record.content["error"]) for record in file.records] == [0, 0, 1, 0, 0]
+
+
+@pytest.mark.slow
+def test_processes_of_this_machine_score_the_same(score):
+    assert score("two", "parallel.jobs=2") == score("one")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    distributed = pytest.importorskip("distributed")
+    folder = str(tmp_path_factory.mktemp("dask"))
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(processes=True, local_directory=folder, **options) as cluster:
+        yield cluster
+
+
+@pytest.mark.slow
+def test_a_cluster_that_loses_a_worker_scores_the_same(score, cluster, monkeypatch, tmp_path):
+    from distributed import Client
+
+    address, plain, lost = cluster.scheduler_address, RecordWriter.append, []
+
+    def append(self, record):
+        plain(self, record)
+        if not lost:  # as the first record comes, in the middle of the second video
+            with Client(address) as client:
+                lost.append(client.run(os.getpid).popitem()[1])
+            os.kill(lost[0], signal.SIGKILL)
+
+    monkeypatch.setattr(RecordWriter, "append", append)
+    dask = ("parallel.backend=dask", f"parallel.dask_address={address}")
+    found = score("dask", *dask)
+    assert lost
+    monkeypatch.setattr(RecordWriter, "append", plain)
+    assert found == score("one")
+    assert score("again", "resume=auto", *dask) == found

@@ -1,5 +1,6 @@
 """Several videos at a time: every byte that is written is that of one after the other."""
 
+import gzip
 import json
 
 import pandas as pd
@@ -54,14 +55,17 @@ def run_test(run, footage, checkpoint, lanes, workers):
         patch.setattr(VQEModule, "test_step", look)
         numbers = testing.test(compose_config(run, *given, name="test_vqe"))
     written = [p for p in run.rglob("*") if p.is_file() and p.parent.name != "records"]
+    written.remove(run / "provenance.json")  # which tells the time
     files = {p.relative_to(run).as_posix(): p.read_bytes() for p in written}
+    # its header holds the name that it was made under
+    files["frames.csv"] = gzip.decompress(files.pop("frames.csv.gz"))
     return numbers, files, json.loads(files.pop("stages.json")), order
 
 
 @pytest.fixture(scope="module")
 def one_lane(tmp_path_factory, footage, nano_checkpoint):
     found = run_test(tmp_path_factory.mktemp("one"), footage, nano_checkpoint, 1, 0)
-    assert len(found[1]) == 2 + 4 + 2 + 2  # CSVs, videos, halves; critics.json and a picture
+    assert len(found[1]) == 3 + 4 + 2 + 2  # CSVs, videos, halves; critics.json and a picture
     return found
 
 

@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 
 from vqe.files import complete_or_absent
 from vqe.records import FOLDER, Head, Record, RecordFile, check_same, read_records
-from vqe.scoring.score_videos import COMMAND as SCORING
 from vqe.scoring.score_videos import write_scores
+from vqe.scoring.videos import COMMAND as SCORING
 from vqe.training.callbacks.write_metrics import FILES, write_tables
 from vqe.training.recording import COMMAND as TESTING
 
@@ -92,10 +92,10 @@ def merge_scores(files: list[RecordFile], head: Head, output: Path) -> None:
     everything = [(f, r) for f in files for r in f.records]
     good = {record.video for _, record in everything if not record.content["error"]}
     found = [(f, r) for f, r in everything if r.video not in good or not r.content["error"]]
-    rows = [record.content for record in choose(found, head, None).values()]
+    records = choose(found, head, None)
     columns = ["path", "frames", *head.identity["columns"], "error"]
-    write_scores(rows, columns, output / "scores.csv")
-    log.info("wrote the scores of %d videos to %s", len(rows), output / "scores.csv")
+    write_scores(records, head.videos, columns, output / "scores.csv")
+    log.info("wrote the scores of %d videos to %s", len(records), output / "scores.csv")
 
 
 def choose(

@@ -4,52 +4,24 @@ python score_videos.py input=<videos> reference=<inputs> output=scores.csv
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import av
 import pandas as pd
-import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from vqe.critics.precision import identify_critic
-from vqe.device import name_own_device
 from vqe.files import write_csv
 from vqe.inputs import require_footage
 from vqe.layout import show_name
-from vqe.records import Head, Record, RecordWriter, find_records, stamp_files
-from vqe.scoring import VideoScorer, find_reference, find_videos
+from vqe.records import Head, Record, RecordWriter, find_records
+from vqe.scoring import find_videos
+from vqe.scoring.videos import Footage, build_scorer, identify_scoring, score_all
 from vqe.shards import Shard, deal_out, read_shard
 
 log = logging.getLogger(__name__)
-
-
-COMMAND = "score_videos"
-
-
-@dataclass(frozen=True)
-class Footage:
-    """What is scored, and against what."""
-
-    videos: dict[str, Path]  # by name, see `find_videos`
-    reference: Path | None
-
-    def find_partner(self, name: str) -> Path | None:
-        """Return a video's reference."""
-        return None if self.reference is None else find_reference(name, self.reference)
-
-    def stamp(self, name: str) -> str:
-        """Return what tells a video and its reference from changed ones."""
-        try:
-            partner = self.find_partner(name)
-        except FileNotFoundError:
-            partner = None
-        return stamp_files(filter(None, (self.videos[name], partner)))
 
 
 def score_videos(cfg: DictConfig) -> pd.DataFrame:
@@ -73,56 +45,42 @@ def score_videos(cfg: DictConfig) -> pd.DataFrame:
     head = Head(identify_scoring(cfg, scorer), list(map(show_name, footage.videos)))
     known = find_known(cfg, head.identity)
     sizes = {name: path.stat().st_size for name, path in footage.videos.items()}
-    mine = sorted(deal_out(sizes, shard.count)[shard.number])
+    own = set(deal_out(sizes, shard.count)[shard.number])
+    mine = [name for name in footage.videos if name in own]
     output = name_part(Path(cfg.output), shard)
     columns = ["path", "frames", *scorer.columns, "error"]
-    rows: list[dict[str, object]] = []
+    left = [name for name in mine if not is_known(name, footage, known)]
+    records = {show_name(name): known[show_name(name)] for name in mine if name not in set(left)}
     with (
         RecordWriter(Path(cfg.paths.run), head) as writer,
         logging_redirect_tqdm(),
-        tqdm(mine, desc="videos", unit="video") as bar,
+        tqdm(total=len(mine), initial=len(records), desc="videos", unit="video") as bar,
     ):
+        for record in records.values():
+            writer.append(record)
+
+        def show(frames: int) -> None:
+            bar.set_postfix(frames=frames)
+
         try:
-            for name in bar:
-                record = score_video(scorer, footage, name, known, bar)
+            for record in score_all(cfg, scorer, footage, left, show):
                 writer.append(record)
-                rows.append(record.content)
-                if record is not known.get(record.video):
-                    write_scores(rows, columns, output)
+                records[record.video] = record
+                write_scores(records, head.videos, columns, output)
+                bar.update()
         except KeyboardInterrupt:
-            log.warning("stopped: %d of %d videos are in %s", len(rows), len(mine), output)
+            log.warning("stopped: %d of %d videos are in %s", len(records), len(mine), output)
             raise
-    table = write_scores(rows, columns, output)
+    table = write_scores(records, head.videos, columns, output)
     failed = int((table["error"] != "").sum())
     log.info("%d videos scored, %d failed; wrote %s", len(table) - failed, failed, output)
     return table
 
 
-def build_scorer(cfg: DictConfig) -> VideoScorer:
-    """Build the critics on their device."""
-    return VideoScorer(
-        dover=instantiate(cfg.model_dover, _convert_="all"),
-        vqa=None if cfg.reference is None else instantiate(cfg.model_vqa, _convert_="all"),
-        every=cfg.every,
-        batch_size=cfg.batch_size,
-        device=name_own_device() if cfg.shard is not None and cfg.device == "auto" else cfg.device,
-    )
-
-
-def identify_scoring(cfg: DictConfig, scorer: VideoScorer) -> dict[str, Any]:
-    """Return all that decides the scores, but the videos."""
-    identity: dict[str, Any] = {
-        "command": COMMAND,
-        "columns": list(scorer.columns),
-        "every": scorer.every,
-        "batch_size": scorer.batch_size,
-        "device": scorer.device.type,
-        "libraries": {"torch": torch.__version__, "av": av.__version__},
-    }
-    for name, critic in (("model_vqa", scorer.vqa), ("model_dover", scorer.dover)):
-        if critic is not None:
-            identity[name] = identify_critic(critic, OmegaConf.to_container(cfg[name]))
-    return identity
+def is_known(name: str, footage: Footage, known: Mapping[str, Record]) -> bool:
+    """Whether a video is known, and its files are still the same."""
+    shown = show_name(name)
+    return shown in known and known[shown].stamp == footage.stamp(name)
 
 
 def find_known(cfg: DictConfig, identity: dict[str, Any]) -> dict[str, Record]:
@@ -135,31 +93,11 @@ def find_known(cfg: DictConfig, identity: dict[str, Any]) -> dict[str, Record]:
     return known
 
 
-def score_video(
-    scorer: VideoScorer, footage: Footage, name: str, known: dict[str, Record], bar: tqdm
-) -> Record:
-    """Return a video's record, the one that is known if the files are still the same."""
-    shown, stamp = show_name(name), footage.stamp(name)
-    if shown in known and known[shown].stamp == stamp:
-        return known[shown]
-    row = {"path": shown, "frames": 0, "error": ""}
-    try:
-        row |= scorer.score(
-            name,
-            footage.videos[name],
-            footage.find_partner(name),
-            on_frames=lambda frames: bar.set_postfix(frames=frames),
-        )
-    except (OSError, RuntimeError, ValueError) as error:  # memory that runs out, too
-        log.error("%s: %s", shown, error)
-        row["error"] = str(error)
-    return Record(shown, stamp, row)
-
-
 def write_scores(
-    rows: list[dict[str, object]], columns: Sequence[str], output: Path
+    records: Mapping[str, Record], order: Sequence[str], columns: Sequence[str], output: Path
 ) -> pd.DataFrame:
-    """Write the CSV of videos' rows and return its table."""
+    """Write the CSV of videos' records, in this order of names, and return its table."""
+    rows = [records[name].content for name in order if name in records]
     table = pd.DataFrame(rows, columns=columns)
     write_csv(table, output, float_format="%.6f")
     return table

@@ -62,6 +62,7 @@ def write_data(root: Path) -> Path:
                     paths[side] = path
                 row = (paths["x"], paths.get("y", ""), *SIZE, subset, video_id)
                 rows.append(row)
+    rows.reverse()  # time is told by the names, not by the rows
     pd.DataFrame(rows, columns=FRAME_COLUMNS).to_csv(root / "test.csv", index=False)
     return root
 

@@ -82,7 +82,10 @@ class RecordFrames(FrameCallback):
         self._kept = []
         if not trainer.is_global_zero or not kept:
             return
-        kept.sort(key=lambda pair: pair[1][0, 0])  # one order, whatever the ranks
+        first: dict[tuple[str, str], float] = {}  # place in the table: one order for all ranks
+        for video, values in kept:
+            first[video] = min(values[:, 0].min(), first.get(video, np.inf))
+        kept.sort(key=lambda pair: first[pair[0]])  # batches of a video stay in order of time
         with complete_or_absent(self.folder / FRAMES_CSV) as part:
             _build_table(kept).to_csv(
                 part,
@@ -121,7 +124,7 @@ def _blank(frames: torch.Tensor, count: int) -> torch.Tensor:
 
 
 def _build_table(kept: list[Batch]) -> pd.DataFrame:
-    """Return a row a frame; a video's frames are numbered in their order in the data's table."""
+    """Return a row a frame; a video's frames are numbered in order of time."""
     values = np.concatenate([values for _, values in kept])
     table = pd.DataFrame(values, columns=["index", *FRAMES_NUMBERS])
     for place, name in enumerate(("subset", "video_id")):

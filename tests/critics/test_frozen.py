@@ -14,9 +14,9 @@ from vqe.critics import DOVER, ConstantDOVER, FrozenDOVER, FrozenVQA, UNetLite
 from vqe.critics.dover.views import draw_offsets
 from vqe.critics.frozen_critics import FrozenCritics
 from vqe.critics.frozen_vqa import STANDIN_FILE
-from vqe.critics.weights import untrained_
+from vqe.critics.weights import read_own, untrained_
 from vqe.pixels import rgb_chw_u8
-from vqe.schema import SCORES
+from vqe.schema import ATTRIBUTES, SCORES
 from vqe.synthesis import Parameters, Span
 
 SEEDS = torch.tensor([11, 22])
@@ -156,6 +156,17 @@ def test_the_stand_in_is_small_and_says_what_it_is(tmp_path, caplog):
     assert "not the challenge's" in caplog.text and "stand-in" in caplog.text
     assert caplog.text.count("WARNING") == 1
     assert isinstance(critic, FrozenVQA)
+
+
+def test_the_stand_in_says_nothing_by_scores_that_are_withdrawn(standin):
+    _, about = read_own(STANDIN_FILE)
+    withdrawn = about.partition("always 0.5: ")[2].split(", ")
+    assert set(withdrawn) < set(ATTRIBUTES)
+    pictures = [draw_picture(seed, 90, 120) for seed in range(2)]
+    scores = [score(standin, pictures[0], picture) for picture in pictures]
+    for name in SCORES:
+        values = [values[name] for values in scores]
+        assert (values == [0.5, 0.5]) == (name in withdrawn), name
 
 
 @pytest.mark.parametrize(

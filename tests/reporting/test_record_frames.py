@@ -5,19 +5,16 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from tested_runs import FRAMES, HOSTILE, VIDEOS, draw, make_run, write_data
+from tested_runs import BRIGHTER, FRAMES, HOSTILE, VIDEOS, draw, make_runs
 
 from vqe.demo.steps import read_means
 from vqe.state_dict import digest_tensors
 from vqe.training.checkpoints import load_network
 
-BRIGHTER = 0.1  # by which the network lifts all colours
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    root = tmp_path_factory.mktemp("recorded")
-    return make_run(root / "run", write_data(root), BRIGHTER)
+    return make_runs(tmp_path_factory)[0]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +35,7 @@ def test_luma_and_rmse_are_the_frames_own(frames):
     rows = frames[frames["video_id"] == HOSTILE].reset_index()
     for number, row in rows.iterrows():
         x = draw(2, number)
-        y, enhanced = x + 30, np.rint(np.clip(x + 255 * BRIGHTER, 0, 255)).astype(np.uint8)
+        y, enhanced = x + 30, np.rint(np.clip(x + 255 * BRIGHTER[0], 0, 255)).astype(np.uint8)
         assert row["luma_input"] == pytest.approx(luma(x), abs=1e-2)
         assert row["luma_target"] == pytest.approx(luma(y), abs=1e-2)
         assert row["luma_enhanced"] == pytest.approx(luma(enhanced), abs=1e-2)

@@ -12,19 +12,16 @@ import pandas as pd
 import pytest
 from chromium import open_browser
 from conftest import HANGS
-from tested_runs import HOSTILE, make_run, write_data, write_large_run, write_report
+from tested_runs import BRIGHTER, HOSTILE, make_runs, write_large_run, write_report
 
 from vqe.reporting.page import to_json
 
-BRIGHTER = (0.05, 0.2)  # by which both networks lift all colours; 30 / 255 would be right
 MANY = 3000
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    root = tmp_path_factory.mktemp("pages")
-    data = write_data(root / "data")
-    return [make_run(root / f"run {i}", data, b) for i, b in enumerate(BRIGHTER)]
+    return make_runs(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +30,8 @@ def one(runs):
 
 
 @pytest.fixture(scope="module")
-def two(runs):
-    return write_report(runs[0].parent / "two.html", *runs, videos="true")
+def two(runs, tmp_path_factory):
+    return write_report(tmp_path_factory.mktemp("two") / "two.html", *runs, videos="true")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import torch
-from conftest import compose_config
+from conftest import compose_config, make_once
 
 from vqe.models import SampleConv
 from vqe.reporting.report import report, report_if_asked
@@ -22,6 +22,7 @@ from vqe.training import testing
 
 HOSTILE = """<b id="hacked">&"'Müller 視頻</b><img src=x onerror=hacked=1>"""  # no slash: a name
 HOSTILE = HOSTILE.replace("</b>", "<b>")
+BRIGHTER = (0.05, 0.2)  # by which both runs lift all colours; 30 / 255 would be right
 SIZE = (48, 64)  # height and width
 FRAMES = {"test_supervised_synthetic": 5, "test_unsupervised": 8}
 VIDEOS = {
@@ -65,6 +66,18 @@ def write_data(root: Path) -> Path:
     rows.reverse()  # time is told by the names, not by the rows
     pd.DataFrame(rows, columns=FRAME_COLUMNS).to_csv(root / "test.csv", index=False)
     return root
+
+
+def make_runs(factory) -> list[Path]:
+    """Make two runs on the same data, once for all workers; tests do not change them."""
+
+    def make(root: Path) -> None:
+        data = write_data(root / "data")
+        for i, brighter in enumerate(BRIGHTER):
+            make_run(root / f"run {i}", data, brighter)
+
+    root = make_once(factory, "tested_runs", make)
+    return [root / f"run {i}" for i in range(len(BRIGHTER))]
 
 
 def make_run(run: Path, data: Path, brighter: float, *overrides: str) -> Path:

@@ -64,6 +64,12 @@ def test_an_entry_is_short(name):
     assert read_imports(PACKAGE / f"{name}.py") - {"cli"} <= set(RANK)
 
 
+def test_no_two_test_files_share_a_name():
+    """Else pytest collects none of them; rooms of tests are no packages."""
+    names = [path.name for path in (REPOSITORY / "tests").rglob("*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_every_test_that_holds_a_promise_is_there():
     named = re.findall(
         r"`(tests/[\w/]+\.py)::(test_\w+)`", (REPOSITORY / "docs/reliability.md").read_text()

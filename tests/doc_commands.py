@@ -24,7 +24,7 @@ from vqe.critics import DOVER, UNetLite
 from vqe.critics.weights import untrained_
 
 PLACE = re.compile(r"<(\w+)>")
-# tests/subjective/test_docs.py rates a study in between; tests/browser/test_docs.py presses Ctrl-C
+# tests/subjective/test_docs.py rates a study in between; tests/browser/test_live_docs.py: Ctrl-C
 RUN_ELSEWHERE = {"ratings.md", "live.md"}
 PAGES = [
     REPOSITORY / "README.md",

@@ -86,6 +86,7 @@ setup(
         "dask": DASK,
         "export": EXPORT,
         "ratings": RATINGS,
+        "slurm": ["hydra-submitit-launcher>=1.2"],
         "sweep": SWEEP,
         "test": TEST + EXPORT + RATINGS + SWEEP,
     },

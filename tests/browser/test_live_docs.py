@@ -86,6 +86,11 @@ def test_without_the_runtime_nothing_is_served(tmp_path, monkeypatch):
         live.run_live(read_config("network=nano"))
 
 
+def test_the_page_gives_the_benchmark_s_numbers():
+    table = TEXT.split("## Measured")[1]
+    assert all(name in table for name in ("fps_720p", "fps_360p", "network_ms", "max_level_error"))
+
+
 def read_config(*overrides):
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         return compose("live", overrides=list(overrides))

@@ -274,6 +274,17 @@ def test_a_hidden_page_says_that_the_picture_stood_still(page):
     assert "the picture stood still" in page.text_content("#notice")
 
 
+def test_a_lost_graphics_card_is_told_and_comes_back(page):
+    start_camera(page)
+    page.evaluate("window.card = picture.renderer.gl.getExtension('WEBGL_lose_context')")
+    page.evaluate("card.loseContext()")
+    wait_until(page, "notice.textContent.startsWith('The graphics card was taken away')")
+    page.evaluate("card.restoreContext()")
+    wait_until(page, "notice.textContent === 'The graphics card is back.'")
+    settle(page)
+    assert page.evaluate("picture.renderer.hasMaps")
+
+
 def test_a_recording_has_picture_and_sound(page, tmp_path):
     start_camera(page)
     page.click("#record")

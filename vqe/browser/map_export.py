@@ -23,7 +23,7 @@ from vqe.models.low_res import shrink
 log = logging.getLogger(__name__)
 
 SMALL = "small"
-STATE = ("thumbnail", "maps")  # of networks that map colours
+MAPS = "maps"  # what a network that maps colours remembers, beside others
 CHECK_SIZE = (72, 96)
 CHECK_FRAMES = 3
 TOLERANCE = 1e-3  # a quarter of a level
@@ -68,17 +68,17 @@ def prepare_network(path: Path) -> BrowserNetwork:
 def _cut_maps(model: onnx.ModelProto, path: Path) -> BrowserNetwork | None:
     """Return the part that sees the small picture; None where there is none, or more than that."""
     small = _find_small(model.graph)
-    state = {i.name for i in model.graph.input} - {INPUT}
-    if small is None or state != set(STATE):
+    state = _leave_out({i.name: _read_shape(i) for i in model.graph.input}, INPUT)
+    of_frame_size = any(isinstance(n, str) for shape in state.values() for n in shape[1:])
+    if small is None or MAPS not in state or of_frame_size:
         return None
-    results = [name + NEXT for name in STATE]
-    part = Extractor(model).extract_model([small, *STATE], results)
+    part = Extractor(model).extract_model([small, *state], [name + NEXT for name in state])
     _rename(part.graph, small, SMALL)
     _fix_batch(part.graph)
     onnx.checker.check_model(part)
     content = part.SerializeToString()
     shapes = {i.name: _read_shape(i) for i in part.graph.input}
-    if shapes["maps"][1] != MAP_CHANNELS:
+    if shapes[MAPS][1] != MAP_CHANNELS:
         return None
     side = shapes[SMALL][-1]
     strength = _find_strength(path, content, side)
@@ -89,7 +89,7 @@ def _cut_maps(model: onnx.ModelProto, path: Path) -> BrowserNetwork | None:
         "input": SMALL,
         "state": _leave_out(shapes, SMALL),
         "side": side,
-        "grid": shapes["maps"][-1],
+        "grid": shapes[MAPS][-1],
         "strength": strength,
         "scene_cut": _find_scene_cut(part.graph),
     }
@@ -130,7 +130,7 @@ def _find_strength(path: Path, content: bytes, side: int) -> float | None:
         frames = torch.rand(1, 3, *CHECK_SIZE, generator=generator)
         enhanced, of_whole = _run(whole, {INPUT: frames.numpy()} | of_whole)
         _, of_part = _run(part, {SMALL: shrink(frames, side).numpy()} | of_part)
-        mapped = apply_colour_maps(torch.from_numpy(of_part["maps"]), frames).clamp(0, 1)
+        mapped = apply_colour_maps(torch.from_numpy(of_part[MAPS]), frames).clamp(0, 1)
         changes.append(mapped - frames)
         wanted.append(torch.from_numpy(enhanced) - frames)
     change, want = torch.stack(changes), torch.stack(wanted)

@@ -2,6 +2,7 @@
 
 const WIDTH = 1280, HEIGHT = 720, RATE = 30;
 const SCENE_SECONDS = 8;
+const BY_CPU = { alpha: false, willReadFrequently: true }; // a GPU would have to hand each frame back
 const SCENES = [
   { wall: "#5a4a35", window: "#8d7c5f", shirt: "#2c3c50", skin: "#7a5b44", hair: "#1d1712", x: 0.5 },
   { wall: "#8796a3", window: "#e4edf2", shirt: "#3a2527", skin: "#5d4a42", hair: "#241d14", x: 0.42 },
@@ -12,7 +13,7 @@ export function startDrawnClip() {
   const canvas = document.createElement("canvas");
   canvas.width = WIDTH;
   canvas.height = HEIGHT;
-  const pen = canvas.getContext("2d", { alpha: false });
+  const pen = canvas.getContext("2d", BY_CPU);
   const rooms = SCENES.map(drawRoom);
   const begin = performance.now();
   const draw = () => {
@@ -36,7 +37,7 @@ function drawRoom(scene) {
   const room = document.createElement("canvas");
   room.width = WIDTH;
   room.height = HEIGHT;
-  const pen = room.getContext("2d", { alpha: false });
+  const pen = room.getContext("2d", BY_CPU);
   pen.fillStyle = scene.wall;
   pen.fillRect(0, 0, WIDTH, HEIGHT);
   pen.fillStyle = scene.window;

@@ -47,7 +47,8 @@ class EnhancedVideo extends HTMLElement {
     this.video.setAttribute("aria-hidden", "true");
     this.line = this.makeLine();
     shadow.append(this.video, this.canvas, this.line);
-    this.loop = new FrameLoop(this.video, (...frame) => this.handle(...frame));
+    this.loop = new FrameLoop(
+      this.video, (...frame) => this.handle(...frame), (error) => this.giveUp(error));
     this.network = null;
     this.working = false; // a picture is on its way through the network
     this.epoch = 0; // results of an earlier one are of another source, size or network
@@ -143,6 +144,12 @@ class EnhancedVideo extends HTMLElement {
 
   tell(kind, text) {
     this.dispatchEvent(new CustomEvent("notice", { detail: { kind, text } }));
+  }
+
+  giveUp(error) {
+    if (this.renderer.lost) return; // it may come back
+    this.stop();
+    this.tell("error", `The picture cannot be drawn: ${error.message}`);
   }
 
   prepare() {
@@ -261,7 +268,7 @@ class EnhancedVideo extends HTMLElement {
       if (epoch !== this.epoch) return;
       this.take(made, network.facts, whole);
     } catch (error) {
-      if (epoch !== this.epoch) return;
+      if (epoch !== this.epoch || renderer.lost) return;
       network.close();
       this.network = null;
       this.forget();

@@ -2,10 +2,11 @@
 
 export class FrameLoop {
   // handle(frame, width, height): a promise; frames that come before it resolves are left out, so
-  // that the newest one is always the next.
-  constructor(video, handle) {
+  // that the newest one is always the next. fail(error): it was rejected.
+  constructor(video, handle, fail = () => {}) {
     this.video = video;
     this.handle = handle;
+    this.fail = fail;
     this.opened = this.closed = 0;
     this.given = 0; // frames that the source has shown
     this.running = this.busy = false;
@@ -39,6 +40,8 @@ export class FrameLoop {
     this.opened += 1;
     try {
       await this.handle(frame, frame.displayWidth, frame.displayHeight);
+    } catch (error) {
+      this.fail(error);
     } finally {
       frame.close();
       this.closed += 1;

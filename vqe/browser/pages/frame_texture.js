@@ -1,25 +1,25 @@
 // Video frames -> textures, as RGB that the browser makes, or as the planes that the frame holds.
 //
-// With a graphics card the browser's way costs nothing; without one it takes longer than all else,
-// and copying planes is quick. Both are timed on the first frames, and the quicker one is kept.
+// With a graphics card the browser's way costs nothing. Where the CPU draws, it takes longer than all
+// else, and copying planes is quick.
 
 const RGBA = "RGBA";
 const LUMA_SHARES = { // of red and blue
   bt709: [0.2126, 0.0722], smpte170m: [0.299, 0.114], bt470bg: [0.299, 0.114],
 };
-const TRIALS = 2; // the first time of each way is not taken
+const DRAWN_BY_CPU = /swiftshader|llvmpipe|softpipe|software|basic render/i;
 
 export class FrameTexture {
-  // finish(): resolves when the GPU has done what it was told.
-  constructor(gl, makeTexture, finish) {
+  constructor(gl, makeTexture) {
     this.gl = gl;
-    this.finish = finish;
     this.textures = ["frame", "luma", "chroma", "second"].map(
       (name, unit) => ({ name, unit, texture: makeTexture() }));
     this.form = RGBA;
     this.width = this.height = 0;
     this.sizes = {};
-    this.direct = null; // the browser's way; null: not timed yet
+    const names = gl.getExtension("WEBGL_debug_renderer_info");
+    const drawer = gl.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : gl.RENDERER);
+    this.direct = !DRAWN_BY_CPU.test(drawer); // the browser's way
     this.bytes = new Uint8Array(0);
   }
 
@@ -30,25 +30,8 @@ export class FrameTexture {
       this.height = height;
       this.sizes = {};
     }
-    if (!hasPlanes(frame, width, height)) this.uploadDirect(frame);
-    else if (this.direct === null) await this.compare(frame);
-    else if (this.direct) this.uploadDirect(frame);
+    if (this.direct || !hasPlanes(frame, width, height)) this.uploadDirect(frame);
     else await this.uploadPlanes(frame);
-  }
-
-  async compare(frame) {
-    const spent = { direct: 0, planes: 0 };
-    for (let trial = 0; trial < TRIALS; trial += 1) {
-      for (const way of ["direct", "planes"]) {
-        const start = performance.now();
-        if (way === "direct") this.uploadDirect(frame);
-        else await this.uploadPlanes(frame);
-        await this.finish();
-        spent[way] = performance.now() - start;
-      }
-    }
-    this.direct = spent.direct < spent.planes;
-    if (this.direct) this.uploadDirect(frame);
   }
 
   uploadDirect(frame) {

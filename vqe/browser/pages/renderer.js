@@ -25,7 +25,7 @@ export class Renderer {
     this.grid = 0;
     this.forget();
     this.programs = new Map();
-    this.frame = new FrameTexture(gl, () => this.makeTexture(), () => this.finish());
+    this.frame = new FrameTexture(gl, () => this.makeTexture());
     this.enhanced = this.makeTexture();
     this.maps = this.makeTexture();
     this.small = this.makeTexture();

@@ -145,14 +145,16 @@ def takes_same_weights(held: Any, network_config: Any) -> bool:
 
 
 def light_part(network: nn.Module, held: Any) -> tuple[nn.Module, str] | None:
-    """Find what a network shares with the nano of a checkpoint: a part, and its weights' prefix.
+    """Find what a network other than nano shares with the nano of a checkpoint.
+
+    Returns the part and its weights' prefix; None: there is none, or it is the whole network.
 
     Args:
         network: that starts from the checkpoint.
         held: the config in it.
     """
     target = held.get("_target_") if isinstance(held, dict) else None
-    if target != "vqe.models.Nano":
+    if target != "vqe.models.Nano" or isinstance(network, models.Nano):
         return None
     if isinstance(getattr(network, "nano", None), models.Nano):
         return network.nano, ""

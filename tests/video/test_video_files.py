@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from vqe.pixels import bgr_hwc_u8
-from vqe.video import VideoError, VideoFiles, VideoWriter, iter_frames
+from vqe.video import VideoError, VideoWriter, iter_frames
 from vqe.video import sequence as module
+from vqe.video.sequence import VideoFiles
 
 
 def draw(seed, frames=6):

@@ -2,14 +2,12 @@
 
 from vqe.video.random_access import OpenVideos, VideoFrames
 from vqe.video.reader import VideoInfo, iter_frames, probe_video
-from vqe.video.sequence import VideoFiles
 from vqe.video.source import VideoError
 from vqe.video.writer import VideoWriter
 
 __all__ = [
     "OpenVideos",
     "VideoError",
-    "VideoFiles",
     "VideoFrames",
     "VideoInfo",
     "VideoWriter",

@@ -10,7 +10,7 @@ from vqe.data import VQEDataModule
 from vqe.data.index import check_unique_ids
 from vqe.files import complete_or_absent, link_or_copy
 from vqe.training.callbacks.frame_callback import FrameCallback
-from vqe.video import VideoFiles
+from vqe.video.sequence import VideoFiles
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from vqe.files import complete_or_absent
 from vqe.stages import StageClock, show_stages
-from vqe.video import VideoFiles
+from vqe.video.sequence import VideoFiles
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from pytorch_lightning import LightningModule, Trainer
 
 from vqe.data import VQEDataModule
 from vqe.training.callbacks.frame_callback import FrameCallback
-from vqe.video import VideoFiles
+from vqe.video.sequence import VideoFiles
 
 log = logging.getLogger(__name__)
 

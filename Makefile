@@ -8,7 +8,8 @@ BIN := $(VENV)/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+# A third worker on two cores: tests wait for browsers, clips that play, and processes that end.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 
 .PHONY: help demo check test env lint clean
 .DEFAULT_GOAL := help

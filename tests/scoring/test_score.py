@@ -420,7 +420,7 @@ def bad_path(tmp_path, kind):
         "empty folder": SUP,
         "csv instead of a zip": "not a zip file",
         "pipe": "something else",
-        "member without a name": "zip",
+        "member without a name": "zip|" + UNSUP,  # newer Pythons call it "."
         "empty file": "not a zip file",
         "empty zip": SUP,
         "truncated zip": "zip",
@@ -443,7 +443,7 @@ def test_what_is_no_submission_is_refused(tmp_path, capsys, kind, word):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("error: ") and err.count("\n") == 1
-    assert word in err
+    assert any(part in err for part in word.split("|"))
 
 
 def test_interrupt_exits_130_without_a_traceback(monkeypatch, capsys):

@@ -33,7 +33,11 @@ def test_the_bootstrap_is_scipy_s():
     draws = VideoDraws(60, replicates=4000, seed=1).means(values)
     found = find_interval(draws, 60)
     other = stats.bootstrap(
-        (values,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(2)
+        (values,),
+        np.mean,
+        n_resamples=4000,
+        method="percentile",
+        random_state=np.random.default_rng(2),
     ).confidence_interval
     assert found.value == pytest.approx(values.mean())
     assert [found.low, found.high] == pytest.approx([other.low, other.high], abs=0.03)

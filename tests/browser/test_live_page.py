@@ -66,7 +66,7 @@ def url(site):
 @pytest.fixture(scope="module")
 def camera(tmp_path_factory):
     """One picture, again and again; smooth, as browsers interpolate colours where they make RGB."""
-    colours = np.random.default_rng(5).uniform(95, 145, (3, 4, 3)).astype(np.float32)
+    colours = np.random.default_rng(5).uniform(112, 128, (3, 4, 3)).astype(np.float32)
     picture = cv2.resize(colours, (WIDTH, HEIGHT)).round().astype(np.uint8)
     return write_y4m(tmp_path_factory.mktemp("camera") / "camera.y4m", [picture] * 4)
 

@@ -38,6 +38,8 @@ def check_training(cfg: Any) -> None:
         raise ValueError("expected test=true with report=true, got no test. Leave one of them out")
     _check_data(cfg.dataset, names)
     _check_critics(cfg)
+    if cfg.model_vqe.get("encoder_weights"):
+        require_encoder_weights(Path(cfg.model_vqe.encoder_weights))
     if cfg.init_from is not None:
         find_checkpoint(cfg.init_from, cfg.model_vqe)
     if cfg.resume_from not in (None, "auto"):
@@ -199,6 +201,15 @@ def require_checkpoint(path: Path) -> None:
         raise FileNotFoundError(
             f"expected a checkpoint at {path}, got nothing. train_vqe.py writes them to "
             f"<run>/checkpoints/{{best,last}}.ckpt; shipped networks: {_name_shipped()}"
+        )
+
+
+def require_encoder_weights(path: Path) -> None:
+    """Raise FileNotFoundError where there is no file of an encoder's weights."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"expected the weights of the encoder at {path}, got nothing. Nothing is downloaded: "
+            "get the file that timm publishes, or train from random ones: encoder_weights=null"
         )
 
 

@@ -1,16 +1,45 @@
 """State dict of a file -> held against a module's own; tensors -> a digest that tells damage."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import pickle
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from vqe.finite import find_non_finite, list_names
 
 DIGEST = "tensors_sha256"  # key beside the tensors, in a checkpoint and in safetensors' metadata
 SHOWN_KEYS = 10
+# What a damaged or foreign file makes the reader raise.
+READ_ERRORS = (
+    *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, EOFError, OverflowError),
+    OSError,  # of torch, which seeks to places that a damaged file names
+    *(pickle.UnpicklingError, struct.error, AssertionError, SafetensorError),
+)
+
+
+def read_weights(path: Path, classes: Sequence[Any] = ()) -> tuple[Any, str | None]:
+    """Read a file of weights onto the CPU, without running code from it; it raises `READ_ERRORS`.
+
+    Args:
+        path: safetensors, or what `torch.save` wrote.
+        classes: that such a file may hold beside tensors and plain containers.
+
+    Returns:
+        What it holds, and the digest that was written beside it, if one was.
+    """
+    if path.suffix == ".safetensors":
+        with safe_open(path, "pt") as file:
+            digest = (file.metadata() or {}).get(DIGEST)
+        return load_file(path), digest
+    with torch.serialization.safe_globals(list(classes)):
+        return torch.load(path, map_location="cpu", weights_only=True), None
 
 
 def digest_tensors(content: Mapping[str, Any]) -> str:

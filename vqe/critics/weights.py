@@ -7,9 +7,7 @@ a Lightning checkpoint are let through, anything else is refused.
 import json
 import logging
 import math
-import pickle
 import re
-import struct
 import typing
 import zlib
 from collections import defaultdict
@@ -19,12 +17,11 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig, ListConfig, base, nodes
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from vqe.inputs import UNTRAINED, explain_source, require_weights
-from vqe.state_dict import DIGEST, check_digest, check_state
+from vqe.state_dict import READ_ERRORS, check_digest, check_state, read_weights
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +46,6 @@ CONFIG_CLASSES = [
     *(nodes.AnyNode, nodes.BooleanNode, nodes.FloatNode, nodes.IntegerNode, nodes.StringNode),
     *(defaultdict, dict, list, int, float, str, bool, typing.Any),
 ]
-# What a damaged or foreign file makes the reader raise.
-READ_ERRORS = (
-    *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, EOFError, OverflowError),
-    OSError,  # of torch, which seeks to places that a damaged file names
-    *(pickle.UnpicklingError, struct.error, AssertionError, SafetensorError),
-)
 
 
 def fill_critic(critic: nn.Module, weights: str | None, group: str) -> None:
@@ -114,15 +105,8 @@ def read_checkpoint(path: str | Path, checkpoint_name: str) -> dict:
     """
     path = Path(path)
     require_weights(path, "model_vqa", checkpoint_name)
-    digest = None
     try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, "pt") as file:
-                digest = (file.metadata() or {}).get(DIGEST)
-            content = load_file(path)
-        else:
-            with torch.serialization.safe_globals(CONFIG_CLASSES):
-                content = torch.load(path, map_location="cpu", weights_only=True)
+        content, digest = read_weights(path, CONFIG_CLASSES)
     except READ_ERRORS as error:
         raise ValueError(_explain_failure(path, checkpoint_name, error)) from error
     if not isinstance(content, dict):

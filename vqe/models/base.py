@@ -38,6 +38,8 @@ class Base(StreamingNetwork):
         scene_cut: float = 0.1,
         strength: float = 1.0,
         light_change: float | None = None,
+        encoder: str | None = None,
+        encoder_weights: str | None = None,
     ) -> None:
         super().__init__(
             grid_size=grid_size,
@@ -47,6 +49,8 @@ class Base(StreamingNetwork):
             scene_cut=scene_cut,
             strength=strength,
             light_change=light_change,
+            encoder=encoder,
+            encoder_weights=encoder_weights,
         )
         if channels < 1 or layers < 1:
             raise ValueError(f"expected channels and layers >= 1, got {channels} and {layers}")

@@ -8,10 +8,13 @@ colour are read from them better than from features alone.
 
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from vqe.models.timm_encoder import TimmEncoder
 
 SAMPLES = 2  # rows and columns of the frame that are averaged to one of the small copy
 BINS = 16  # of a colour's histogram
@@ -20,16 +23,28 @@ BINS = 16  # of a colour's histogram
 class LowResBranch(nn.Module):
     """Turn small square frames into `grid_size` x `grid_size` features."""
 
-    def __init__(self, *, low_res: int, grid_size: int, width: int) -> None:
+    def __init__(
+        self,
+        *,
+        low_res: int,
+        grid_size: int,
+        width: int,
+        encoder: str | None = None,
+        encoder_weights: str | Path | None = None,
+    ) -> None:
         """Build the branch.
 
         Args:
             low_res: side of the small frames, `grid_size` times a power of two >= 2.
             grid_size: side of the features.
             width: channels of the first layer; each halving of the resolution doubles them.
+            encoder: a timm network in place of the first layers; see `TimmEncoder`.
+            encoder_weights: file of its weights; None: random ones.
 
         Raises:
-            ValueError: the sizes do not fit each other, or a number is below 1.
+            FileNotFoundError: there is no file of weights.
+            ValueError: the sizes do not fit each other, a number is below 1, or it is the encoder's
+                name or file.
         """
         super().__init__()
         if width < 1:
@@ -37,7 +52,7 @@ class LowResBranch(nn.Module):
         halvings = count_halvings("low_res", low_res, grid_size)
         widths = [3, *(width * 2**i for i in range(halvings))]
         self.features = widths[-1]
-        self.splat = nn.Sequential(*(make_conv(i, o, stride=2) for i, o in pairwise(widths)))
+        self.splat = Splat(*(make_conv(i, o, stride=2) for i, o in pairwise(widths)))
         self.local_path = nn.Sequential(
             make_conv(self.features, self.features),
             nn.Conv2d(self.features, self.features, 3, padding=1),
@@ -54,13 +69,33 @@ class LowResBranch(nn.Module):
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
+        if encoder is not None:  # from here on: its weights are its own
+            self.splat = TimmEncoder(
+                encoder,
+                side=low_res,
+                cells=grid_size,
+                channels=self.features,
+                weights=encoder_weights,
+            )
+        elif encoder_weights is not None:
+            raise ValueError(
+                f"expected encoder=<timm name> with encoder_weights, got null ({encoder_weights})"
+            )
 
     def forward(self, small: Tensor) -> Tensor:
         """Compute `[B,features,grid_size,grid_size]` from RGB `[B,3,low_res,low_res]`."""
-        features = self.splat(4 * small - 2)
+        features = self.splat(small)
         of_features = (features.mean((2, 3)), features.amax((2, 3)))
         shift = self.global_path(torch.cat([measure_colours(small), *of_features], dim=1))
         return F.relu(self.local_path(features) + shift[:, :, None, None])
+
+
+class Splat(nn.Sequential):
+    """Our own first layers; they see colours about zero."""
+
+    def forward(self, small: Tensor) -> Tensor:
+        """Compute features from RGB in [0,1]."""
+        return super().forward(4 * small - 2)
 
 
 def measure_colours(small: Tensor) -> Tensor:

@@ -47,6 +47,8 @@ class Lut(StreamingNetwork):
         scene_cut: float = 0.1,
         strength: float = 1.0,
         light_change: float | None = None,
+        encoder: str | None = None,
+        encoder_weights: str | None = None,
     ) -> None:
         super().__init__(
             grid_size=grid_size,
@@ -56,6 +58,8 @@ class Lut(StreamingNetwork):
             scene_cut=scene_cut,
             strength=strength,
             light_change=light_change,
+            encoder=encoder,
+            encoder_weights=encoder_weights,
         )
         if tables < 1 or table_size < 2 or luma_bins < 1:
             raise ValueError(
@@ -63,7 +67,7 @@ class Lut(StreamingNetwork):
                 f"got {tables}, {luma_bins} and {table_size}"
             )
         self.luma_bins = luma_bins
-        self.branch = LowResBranch(low_res=low_res, grid_size=grid_size, width=width)
+        self.branch = LowResBranch(**self.branch_options)
         self.to_grid = nn.Conv2d(self.branch.features, COEFFICIENTS * luma_bins, 1)
         self.to_mix = nn.Linear(self.branch.features, tables)
         self.guide = make_guide()

@@ -31,6 +31,8 @@ class Nano(StreamingNetwork):
         scene_cut: float = 0.1,
         strength: float = 1.0,
         light_change: float | None = None,
+        encoder: str | None = None,
+        encoder_weights: str | None = None,
     ) -> None:
         super().__init__(
             grid_size=grid_size,
@@ -40,8 +42,10 @@ class Nano(StreamingNetwork):
             scene_cut=scene_cut,
             strength=strength,
             light_change=light_change,
+            encoder=encoder,
+            encoder_weights=encoder_weights,
         )
-        self.branch = LowResBranch(low_res=low_res, grid_size=grid_size, width=width)
+        self.branch = LowResBranch(**self.branch_options)
         self.to_maps = nn.Conv2d(self.branch.features, MAP_CHANNELS, 1)
         nn.init.zeros_(self.to_maps.weight)
         nn.init.zeros_(self.to_maps.bias)

@@ -45,6 +45,8 @@ class Recurrent(StreamingNetwork):
         scene_cut: float = 0.1,
         strength: float = 1.0,
         light_change: float | None = None,
+        encoder: str | None = None,
+        encoder_weights: str | None = None,
     ) -> None:
         super().__init__(
             grid_size=grid_size,
@@ -54,6 +56,8 @@ class Recurrent(StreamingNetwork):
             scene_cut=scene_cut,
             strength=strength,
             light_change=light_change,
+            encoder=encoder,
+            encoder_weights=encoder_weights,
         )
         if min(channels, layers, gate_channels) < 1:
             raise ValueError(

@@ -38,8 +38,11 @@ class StreamingNetwork(nn.Module):
         light_change: relative change of the light all over the frame from which on the past counts
             for nothing, above 0; less than that takes a part of its weight. None: smoothing does
             not ask for the light.
+        encoder: name of a timm network that reads the small copy in place of our own layers.
+        encoder_weights: file of its weights, safetensors or a state dict; None: random ones.
 
     Attributes:
+        branch_options: those of its `LowResBranch`.
         shared: all of these but the strength, to build a network within this one from.
 
     Raises:
@@ -58,6 +61,8 @@ class StreamingNetwork(nn.Module):
         scene_cut: float,
         strength: float,
         light_change: float | None = None,
+        encoder: str | None = None,
+        encoder_weights: str | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= strength <= 1:
@@ -74,9 +79,15 @@ class StreamingNetwork(nn.Module):
         self.scene_cut = scene_cut
         self.strength = strength
         self.light_change = light_change
-        sizes = {"grid_size": grid_size, "low_res": low_res, "width": width}
+        self.branch_options: dict[str, Any] = {
+            "grid_size": grid_size,
+            "low_res": low_res,
+            "width": width,
+            "encoder": encoder,
+            "encoder_weights": encoder_weights,
+        }
         over_time = {"smoothing": smoothing, "scene_cut": scene_cut, "light_change": light_change}
-        self.shared: dict[str, Any] = sizes | over_time
+        self.shared = self.branch_options | over_time
 
     def forward(
         self, frames_bchw: Tensor, state: State | None = None, crop: Crop | None = None

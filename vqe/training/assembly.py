@@ -14,6 +14,7 @@ from vqe.critics.frozen_critics import FrozenCritics
 from vqe.data import VQEDataModule
 from vqe.device import choose_own_device, choose_precision
 from vqe.training.checkpoint_file import CheckpointFile
+from vqe.training.checkpoints import keep_config
 from vqe.training.module import VQEModule
 from vqe.training.quiet import leave_out_host, quiet_lightning
 
@@ -52,7 +53,7 @@ def build_module(cfg: DictConfig) -> VQEModule:
         loss=instantiate(cfg.loss),
         optimizer=instantiate(cfg.optimizer),
         scheduler=instantiate(cfg.scheduler) if cfg.scheduler else None,
-        network_config=OmegaConf.to_container(cfg.model_vqe, resolve=True),
+        network_config=keep_config(OmegaConf.to_container(cfg.model_vqe, resolve=True)),
         crop=OmegaConf.to_object(cfg.crop) if cfg.crop else None,
     )
 

@@ -13,7 +13,8 @@ from vqe.models.low_res import LowResBranch
 from vqe.models.shipped import NETWORK_CONFIG, SUFFIX, read_shipped
 from vqe.state_dict import DIGEST, check_digest, check_state
 
-NO_SHAPES = ("smoothing", "scene_cut", "light_change", "strength")  # no weight depends on them
+# No weight in a checkpoint depends on them.
+NO_SHAPES = ("smoothing", "scene_cut", "light_change", "strength", "encoder_weights")
 NETWORK_PREFIX = "network."  # of its weights' names in a checkpoint
 
 
@@ -134,14 +135,22 @@ def read_same_network(
 
 
 def takes_same_weights(held: Any, network_config: Any) -> bool:
-    """Say whether two configs build the same network, whatever it does with them over time."""
+    """Say whether two configs build the same network, whatever it does with them over time.
+
+    An argument that is null is as good as none: older configs lack newer ones.
+    """
     if not (isinstance(held, dict) and isinstance(network_config, dict)):
         return held == network_config
     shapes = [
-        {name: value for name, value in config.items() if name not in NO_SHAPES}
+        {k: v for k, v in config.items() if k not in NO_SHAPES and v is not None}
         for config in (held, network_config)
     ]
     return shapes[0] == shapes[1]
+
+
+def keep_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what builds a network again: a checkpoint holds its encoder's weights."""
+    return config | {"encoder_weights": None} if "encoder_weights" in config else config
 
 
 def light_part(network: nn.Module, held: Any) -> tuple[nn.Module, str] | None:

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Sampler
 from vqe.building.discovery import BadVideoError
 from vqe.building.extraction import MARKER, read_extraction
 from vqe.data.clips import Clips
+from vqe.data.contents import number_contents
 from vqe.data.dataset import FrameDataset
 from vqe.data.index import NO_VIDEO, filter_rows, group_videos, read_index, split_videos
 from vqe.data.loader import FrameLoader
@@ -25,6 +26,7 @@ from vqe.stages import StageClock
 log = logging.getLogger(__name__)
 
 SOURCES = ("frames", "video")
+BALANCES = (None, "content")
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,9 @@ class VQEDataModule(LightningDataModule):
         clip_stride: frames from the start of a clip to the start of the next.
         unsupervised_share: share of the training batches made of frames without a target, the
             others being made of pairs (see `MixedBatches`); None draws frames as they come.
+        balance: `content` draws training samples so that everything that is shown, a source of
+            `synthesis.csv` or a video that is not listed there, is seen equally often; None sees
+            every sample once.
         seed: draws the validation videos and the order of the batches.
         loader: how batches are made.
         augmentation: training transforms.
@@ -96,6 +101,7 @@ class VQEDataModule(LightningDataModule):
         clip_length: int = 1,
         clip_stride: int = 1,
         unsupervised_share: float | None = None,
+        balance: str | None = None,
         seed: int = 0,
         loader: LoaderOptions | None = None,
         augmentation: PairedTransform | None = None,
@@ -103,6 +109,8 @@ class VQEDataModule(LightningDataModule):
         super().__init__()
         if source not in SOURCES:
             raise ValueError(f"expected dataset.source to be one of {SOURCES}, got {source!r}")
+        if balance not in BALANCES:
+            raise ValueError(f"expected dataset.balance to be content or null, got {balance!r}")
         self.root = Path(path)
         self.csv = {"train": train, "valid": valid, "holdout": holdout}
         self.query = {"train": train_query, "valid": valid_query, "holdout": holdout_query}
@@ -114,6 +122,7 @@ class VQEDataModule(LightningDataModule):
         self.clip_length = clip_length
         self.clip_stride = clip_stride
         self.unsupervised_share = unsupervised_share
+        self.balance = balance
         self.seed = seed
         self.loader = loader or LoaderOptions()
         self.augmentation = augmentation or PairedTransform(size=size)
@@ -175,20 +184,37 @@ class VQEDataModule(LightningDataModule):
         table = self.tables["train"]
         shapes, clips = table[["h", "w"]].to_numpy(), None
         unsupervised = (table["img_target"] == "").to_numpy(bool)
+        shown = self._number_contents(table)
         if (self.clip_length, self.clip_stride) != (1, 1):
             clips = Clips(table, length=self.clip_length, stride=self.clip_stride)
-            shapes, unsupervised = shapes[clips.first_frames], unsupervised[clips.first_frames]
+            firsts = clips.first_frames
+            shapes, unsupervised = shapes[firsts], unsupervised[firsts]
+            shown = None if shown is None else shown[firsts]
         if self.size is not None:
             shapes = np.broadcast_to(np.asarray(self.size), shapes.shape)
-        batches = self._train_batches(shapes, unsupervised)
+        batches = self._train_batches(shapes, unsupervised, shown)
         dataset = FrameDataset(
             table, self.root, self.augmentation, clips=clips, open_videos=self.open_videos
         )
         largest = self.loader.batch_size * self.clip_length
         return self._load(dataset, batches, self.loader.num_workers, largest=largest)
 
-    def _train_batches(self, shapes: np.ndarray, unsupervised: np.ndarray) -> Sampler:
-        options = {"batch_size": self.loader.batch_size, "seed": self.seed, **self._rank_and_world}
+    def _number_contents(self, table: pd.DataFrame) -> np.ndarray | None:
+        if self.balance is None:
+            return None
+        shown = number_contents(table, self.root)
+        log.info("train: %d contents, each seen equally often", len(np.unique(shown)))
+        return shown
+
+    def _train_batches(
+        self, shapes: np.ndarray, unsupervised: np.ndarray, shown: np.ndarray | None
+    ) -> Sampler:
+        options = {
+            "batch_size": self.loader.batch_size,
+            "seed": self.seed,
+            "contents": shown,
+            **self._rank_and_world,
+        }
         if self.unsupervised_share is None:
             return ShuffledBatches(shapes, **options)
         return MixedBatches(shapes, unsupervised, share=self.unsupervised_share, **options)

@@ -1,11 +1,12 @@
 """Frame table -> batches of row positions: shuffled for training, video by video for testing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 from torch.utils.data import Sampler
 
+from vqe.data.contents import EvenDraw, PlainDraw, divide_evenly
 from vqe.data.index import cut_sizes, group_videos
 from vqe.shards import deal_out
 
@@ -20,19 +21,35 @@ class ShuffledBatches(Sampler[list[tuple[int, int]]]):
     A set smaller than one batch a rank wraps around; else the frames that fill no whole batch are
     left out for this epoch.
 
+    With `contents` an epoch has as many frames, and every content equally often: frames of one
+    that has few come several times, each time with another seed.
+
     Args:
         shapes: [N,2] height and width of each frame as the network will see it.
         batch_size: frames in a batch of one rank.
         seed: the same seed and epoch give the same batches.
+        contents: int [N], the number of what each frame shows; None draws every frame once.
         rank: this process's number.
         world: how many processes there are.
     """
 
     def __init__(
-        self, shapes: np.ndarray, *, batch_size: int, seed: int, rank: int = 0, world: int = 1
+        self,
+        shapes: np.ndarray,
+        *,
+        batch_size: int,
+        seed: int,
+        contents: np.ndarray | None = None,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         shapes_in_one = shapes.astype(np.int64) @ (2**32, 1)  # one number for both
-        self.groups = [np.flatnonzero(shapes_in_one == shape) for shape in np.unique(shapes_in_one)]
+        groups = [np.flatnonzero(shapes_in_one == shape) for shape in np.unique(shapes_in_one)]
+        self.draws: Sequence[PlainDraw | EvenDraw] = (
+            [PlainDraw(group) for group in groups]
+            if contents is None
+            else divide_evenly(contents, groups)
+        )
         self.batch_size = batch_size
         self.seed = seed
         self.rank = rank
@@ -49,14 +66,14 @@ class ShuffledBatches(Sampler[list[tuple[int, int]]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        whole = sum(len(group) // self.batch_size for group in self.groups)
+        whole = sum(group.size // self.batch_size for group in self.draws)
         return max(whole // self.world, 1)
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         random = np.random.default_rng((self.seed, self.epoch))
         batches = []
-        for group in self.groups:
-            order = random.permutation(group)
+        for group in self.draws:
+            order = group.draw(random)
             whole = len(order) // self.batch_size
             batches += list(order[: whole * self.batch_size].reshape(whole, self.batch_size))
         needed = len(self) * self.world
@@ -68,7 +85,7 @@ class ShuffledBatches(Sampler[list[tuple[int, int]]]):
             yield list(zip(batches[i].tolist(), batch_seeds.tolist(), strict=True))
 
     def _wrap_around(self, random: np.random.Generator, needed: int) -> list[np.ndarray]:
-        largest = random.permutation(max(self.groups, key=len))
+        largest = max(self.draws, key=lambda group: group.size).draw(random)
         size = min(self.batch_size, max(1, len(largest) // self.world))
         return [largest[(np.arange(size) + i * size) % len(largest)] for i in range(needed)]
 
@@ -88,6 +105,7 @@ class MixedBatches(Sampler[list[tuple[int, int]]]):
             epoch is too short for it.
         batch_size: frames in a batch of one rank.
         seed: the same seed and epoch give the same batches.
+        contents: see `ShuffledBatches`; of each kind its own come equally often.
         rank: this process's number.
         world: how many processes there are.
 
@@ -103,6 +121,7 @@ class MixedBatches(Sampler[list[tuple[int, int]]]):
         share: float,
         batch_size: int,
         seed: int,
+        contents: np.ndarray | None = None,
         rank: int = 0,
         world: int = 1,
     ) -> None:
@@ -117,7 +136,12 @@ class MixedBatches(Sampler[list[tuple[int, int]]]):
                 f"{int(not counts[0])} or null, or change dataset.train and train_query"
             )
         self.passes = [
-            ShuffledBatches(shapes[positions], batch_size=batch_size, seed=2 * seed + kind)
+            ShuffledBatches(
+                shapes[positions],
+                batch_size=batch_size,
+                seed=2 * seed + kind,
+                contents=None if contents is None else contents[positions],
+            )
             for kind, positions in enumerate(self.positions)
         ]
         self.share = share

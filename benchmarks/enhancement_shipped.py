@@ -5,7 +5,8 @@ On clean footage, degraded, beside what `enhancement_quality.py` measures:
 - `worst_ratio`, `clips_worse`: the largest RMSE ratio of a clip; how many clips got worse by more
   than 2 %. An input within 0.02 of its target (40 dB) counts as 0.02 away.
 - `delta_e`: mean CIEDE2000. `skin_hue_error`: degrees by which the hue of skin is off.
-- `static_flicker`: flicker of the clip's first input frame, still, with new noise in each frame.
+- `static_flicker`: of the clip's first input frame, still, with new noise in each frame, once the
+  network's memory has settled: standard deviation over time of the mean luma, in 8-bit levels.
 - `clean_psnr`: of what the network makes of the clean clip, against it; `clean_worst_psnr`.
 - `clipping_added`: share of pixels that reach white in a channel, less the input's.
 On bad footage without a target, `real_clipping_added` and `real_flicker_ratio`.
@@ -48,7 +49,9 @@ REAL = ("real_clipping_added", "real_flicker_ratio")
 ORDER = ("nano", "lut", "base", "recurrent")
 WORSE, NEAREST = 1.02, 0.02
 EVERY = 4  # frames between those that colours, SSIM and the critic are taken of
-CLEAN_FRAMES, STATIC_FRAMES, NOISE = 4, 12, 4.0  # noise: standard deviation in 8-bit levels
+CLEAN_FRAMES = 4
+# What is smoothed by 0.95 has forgotten 7/8 of its start then; the noise is in 8-bit levels.
+SETTLING, STATIC_FRAMES, NOISE = 40, 24, 4.0
 WHITE = 254  # from here on a channel counts as clipped
 Row = dict[str, float | None]
 
@@ -124,7 +127,7 @@ def judge_clip(
         **measure_clip(clip, enhanced, critics, every=EVERY),
         "delta_e": ciede2000(lab, target).mean().item(),
         "skin_hue_error": skin_hue_errors(lab, target, find_skin(y)).mean().item(),
-        "static_flicker": luma(enhance(make_static(clip.x[0]))).std(correction=0).item(),
+        "static_flicker": measure_static(clip.x[0], enhance),
         "clean_psnr": kept.item(),
         "clipping_added": clipped(enhanced) - clipped(clip.x),
     }
@@ -136,7 +139,9 @@ def summarise(rows: list[dict], inputs: list[dict]) -> Row:
     ratios = [
         row["rmse"] / max(before["rmse"], NEAREST) for row, before in zip(rows, inputs, strict=True)
     ]
-    found |= {f"{name}_ratio": found[name] / mean([r[name] for r in inputs]) for name in RATIOS}
+    for name in RATIOS:
+        before = mean([row[name] for row in inputs])
+        found[f"{name}_ratio"] = found[name] / before if before > 0 else float("nan")
     found["worst_ratio"] = max(ratios)
     found["clips_worse"] = sum(ratio > WORSE for ratio in ratios)
     found["clean_worst_psnr"] = min(row["clean_psnr"] for row in rows)
@@ -167,11 +172,17 @@ def judge_real(
     return found, [{"network": name, **row} for name in rows for row in rows[name]]
 
 
+def measure_static(frame: Tensor, enhance: Enhance) -> float:
+    """Return the flicker of a still frame, uint8 RGB [3,H,W], whose noise is new in each frame."""
+    return luma(enhance(make_static(frame)))[SETTLING:].std(correction=0).item()
+
+
 def make_static(frame: Tensor) -> Tensor:
     """Repeat a frame, uint8 RGB [3,H,W], with noise of its own in each: [T,3,H,W]."""
     random = torch.Generator().manual_seed(0)
-    noise = torch.randn(STATIC_FRAMES, *frame.shape, generator=random)
-    return quantise((frame + NOISE * noise) / 255)
+    frames = range(SETTLING + STATIC_FRAMES)
+    noisy = (frame + NOISE * torch.randn(frame.shape, generator=random) for _ in frames)
+    return torch.stack([quantise(each / 255) for each in noisy])
 
 
 def luma(video: Tensor) -> Tensor:

@@ -16,9 +16,12 @@ from enhancement_sheet import Sheet
 from enhancement_shipped import (
     JUDGED,
     REAL,
+    SETTLING,
+    STATIC_FRAMES,
     clipped,
     load_candidates,
     make_static,
+    measure_static,
     summarise,
     unrest,
 )
@@ -133,6 +136,28 @@ def test_a_static_scene_has_new_noise_in_each_frame():
     still = make_static(torch.full((3, 40, 50), 120, dtype=torch.uint8)).float()
     assert still.mean((1, 2, 3)).sub(120).abs().max() < 0.3
     assert still.std(0).mean() == pytest.approx(4, rel=0.1)
+
+
+def test_static_flicker_is_of_a_memory_that_has_settled():
+    times = torch.arange(SETTLING + STATIC_FRAMES)
+    start = (60 * 0.8**times).round()  # what a memory does from its first frame on
+    restless = 3 * (times % 2)
+
+    def enhance(video):
+        assert len(video) == len(times)
+        return (video + (start + restless)[:, None, None, None]).to(torch.uint8)
+
+    frame = torch.full((3, 60, 80), 120, dtype=torch.uint8)
+    assert measure_static(frame, enhance) == pytest.approx(np.std([0, 3]), rel=0.05)
+    steady = measure_static(frame, lambda video: video)
+    noise = 4 * np.sqrt(0.299**2 + 0.587**2 + 0.114**2) / np.sqrt(60 * 80)
+    assert steady == pytest.approx(noise, rel=0.4)  # of 24 frames
+
+
+def test_ratios_of_nothing_are_none():
+    still = [make_row(flicker=0.0)]
+    found = summarise([make_row(flicker=0.5)], still)
+    assert found["flicker_ratio"] is None and found["rmse_ratio"] == 1
 
 
 @pytest.fixture(scope="module")

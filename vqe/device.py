@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import joblib
 import torch
 
 PRECISIONS = ("auto", "fp32", "tf32", "bf16", "fp16")  # of the critics
@@ -50,6 +51,27 @@ def name_own_device() -> str:
     """Return the same as a name for `choose_device`."""
     own = choose_own_device("auto")
     return f"cuda:{own[0]}" if isinstance(own, list) else "auto"
+
+
+def count_own_cores(processes: int) -> int:
+    """Return how many cores this process may use, at least 1.
+
+    The system's affinity and a container's limit count. Processes of ours share what is left, as
+    torchrun's do, which may not know of each other. A SLURM task among several has its own cores.
+
+    Args:
+        processes: of ours on this machine.
+    """
+    cores, given = joblib.cpu_count(), os.environ.get("SLURM_CPUS_PER_TASK")
+    if given and int(os.environ.get("SLURM_NTASKS", 1)) > 1:
+        return min(cores, int(given))
+    sharing = max(processes, int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    return max(1, cores // sharing)
+
+
+def is_gpu(device: torch.device) -> bool:
+    """Whether a device is a GPU of NVIDIA's or AMD's, which fetches page-locked memory itself."""
+    return device.type == "cuda"
 
 
 def choose_precision(accelerator: str) -> str:

@@ -1,12 +1,14 @@
 """CSVs -> data loaders for training, validation and testing."""
 
+import functools
 import logging
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Sampler
 
@@ -16,9 +18,10 @@ from vqe.data.clips import Clips
 from vqe.data.contents import number_contents
 from vqe.data.dataset import FrameDataset
 from vqe.data.index import NO_VIDEO, filter_rows, group_videos, read_index, split_videos
-from vqe.data.loader import FrameLoader
+from vqe.data.loader import FrameLoader, LoaderOptions
 from vqe.data.samplers import MixedBatches, ShuffledBatches, VideoBatches
-from vqe.data.transforms import PairedTransform
+from vqe.data.transforms import PairedTransform, transform_batch
+from vqe.device import is_gpu
 from vqe.records import stamp_files
 from vqe.schema import CHALLENGE_FPS, VIDEO_COLUMNS, VIDEO_KEY
 from vqe.stages import StageClock
@@ -27,30 +30,6 @@ log = logging.getLogger(__name__)
 
 SOURCES = ("frames", "video")
 BALANCES = (None, "content")
-
-
-@dataclass(frozen=True)
-class LoaderOptions:
-    """How batches are made and by whom.
-
-    Attributes:
-        batch_size: frames, or clips, in a training batch of one process.
-        eval_batch_size: frames in a validation or test batch, all of one video.
-        lanes: test videos at a time, whose batches take turns; no number depends on it.
-        num_workers: loading processes; 0 loads in the main process. Of validation and test frames
-            of video files each lane is one process's, and what is left are decoder threads.
-        multiprocessing_context: `fork`, `spawn` or `forkserver`; None takes the platform's own.
-        prefetch_factor: batches each worker keeps ready.
-        pin_memory: copy batches to page-locked memory, which speeds transfers to a GPU.
-    """
-
-    batch_size: int = 32
-    eval_batch_size: int = 8
-    lanes: int = 1
-    num_workers: int = 0
-    multiprocessing_context: str | None = None
-    prefetch_factor: int = 2
-    pin_memory: bool = False
 
 
 class VQEDataModule(LightningDataModule):
@@ -179,6 +158,15 @@ class VQEDataModule(LightningDataModule):
             return {"rank": 0, "world": 1}
         return {"rank": self.trainer.global_rank, "world": self.trainer.world_size}
 
+    @property
+    def _device(self) -> torch.device:
+        """Where batches go."""
+        return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+
+    @functools.cached_property
+    def _workers(self) -> int:
+        return self.loader.choose_workers(self.trainer.num_devices if self.trainer else 1)
+
     def train_dataloader(self) -> DataLoader:
         """Batches in random order, of one shape each."""
         table = self.tables["train"]
@@ -193,11 +181,21 @@ class VQEDataModule(LightningDataModule):
         if self.size is not None:
             shapes = np.broadcast_to(np.asarray(self.size), shapes.shape)
         batches = self._train_batches(shapes, unsupervised, shown)
+        on_gpu = self.augmentation.device == "auto" and is_gpu(self._device)
         dataset = FrameDataset(
-            table, self.root, self.augmentation, clips=clips, open_videos=self.open_videos
+            table,
+            self.root,
+            self.augmentation.resizing_alone if on_gpu else self.augmentation,
+            clips=clips,
+            open_videos=self.open_videos,
+            sends_draws=on_gpu,
         )
         largest = self.loader.batch_size * self.clip_length
-        return self._load(dataset, batches, self.loader.num_workers, largest=largest)
+        return self._load(dataset, batches, self._workers, largest=largest)
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Augment a training batch that is on a GPU where its loader has left that to us."""
+        return transform_batch(batch, self.augmentation) if "draws" in batch else batch
 
     def _number_contents(self, table: pd.DataFrame) -> np.ndarray | None:
         if self.balance is None:
@@ -231,7 +229,7 @@ class VQEDataModule(LightningDataModule):
         table, size, workers = (
             self.tables[name],
             self.loader.eval_batch_size,
-            self.loader.num_workers,
+            self._workers,
         )
         lanes, threads, is_video = 1, 1, bool((table["frame"] != NO_VIDEO).any())
         if name == "holdout":
@@ -329,6 +327,6 @@ class VQEDataModule(LightningDataModule):
             num_workers=workers,
             multiprocessing_context=self.loader.multiprocessing_context,
             prefetch_factor=self.loader.prefetch_factor,
-            pin_memory=self.loader.pin_memory,
+            pin_memory=self.loader.is_pinned_for(self._device),
             clock=lambda: self.clock,
         )

@@ -13,9 +13,11 @@ from vqe.data.clips import Clips
 from vqe.data.reading import FrameReader
 from vqe.data.rows import FrameRow, FrameRows
 from vqe.data.slots import Filled, Slots, no_frames
-from vqe.data.transforms import PairedTransform
+from vqe.data.transforms import PairedTransform, drawing_from, fill_in_targets
 from vqe.pixels import rgb_chw_u8, split_planes
 from vqe.schema import frame_seed, frame_stem
+
+CPU = torch.device("cpu")
 
 
 class FrameDataset(Dataset):
@@ -37,6 +39,7 @@ class FrameDataset(Dataset):
         clips: which frames make a sample; None gives every frame on its own.
         open_videos: how many videos a process keeps open.
         threads: decoder threads of each of them.
+        sends_draws: give batches the seeds of their samples, for `transform_batch`.
     """
 
     def __init__(
@@ -48,12 +51,14 @@ class FrameDataset(Dataset):
         clips: Clips | None = None,
         open_videos: int = 4,
         threads: int = 1,
+        sends_draws: bool = False,
     ) -> None:
         self.rows = FrameRows(table)
         self.reader = FrameReader(root, self.rows.csv, open_videos=open_videos, threads=threads)
         self.transform = transform or PairedTransform()
         self.clips = clips
         self.gives_clips = clips is not None and clips.length > 1
+        self.sends_draws = sends_draws
         self.slots: Slots | None = None
         self._ended_at: float | None = None
 
@@ -79,8 +84,9 @@ class FrameDataset(Dataset):
     def __getitems__(self, keys: list[int | tuple[int, int]]) -> dict[str, Any]:
         """Return a batch as `FrameLoader` unpacks it: samples of one size; nothing of no keys.
 
-        `frames` says in which slot x and y are, or `x` and `y` are there themselves; `seconds` how
-        long that took, and how long nothing was asked for; arrays hold the rest.
+        `frames` says in which slot x and y are, or `x` is there itself, and `y` if a sample has a
+        target; `seconds` how long that took, and how long nothing was asked for; arrays hold the
+        rest.
         """
         if not keys:
             return {}
@@ -90,15 +96,18 @@ class FrameDataset(Dataset):
         seconds = (end - start, start - (self._ended_at or start))
         self._ended_at = end
         identity: dict[str, Any] = {**arrays, "seconds": seconds}
+        if self.sends_draws:
+            has_target = arrays["has_target"].reshape(len(keys), -1)[:, 0].tolist()
+            identity["draws"] = tuple(zip(_split_keys(keys)[1], has_target, strict=True))
         if slot is not None:
             return identity | {"frames": Filled(slot, tuple(x.shape), y is not None)}
-        return identity | {"x": x, "y": y if y is not None else no_frames(x)}
+        return identity | ({"x": x} if y is None else {"x": x, "y": y})
 
     def _load(
         self, keys: list[int | tuple[int, int]], slots: Slots | None
     ) -> tuple[int | None, torch.Tensor, torch.Tensor | None, dict[str, np.ndarray]]:
         """Return the slot, x, y (None: no sample has a target) and the identities."""
-        indices, draws = zip(*(k if isinstance(k, tuple) else (k, None) for k in keys), strict=True)
+        indices, draws = _split_keys(keys)
         positions = [[i] if self.clips is None else self.clips[i] for i in indices]
         samples = [[self.rows[position] for position in sample] for sample in positions]
         rows = [row for sample in samples for row in sample]
@@ -136,8 +145,7 @@ class FrameDataset(Dataset):
     ) -> tuple[int | None, torch.Tensor, torch.Tensor | None]:
         """Decode and transform each sample, then gather them."""
         pairs = [self._transform_one(*pair) for pair in zip(samples, draws, strict=True)]
-        xs = [x for x, _ in pairs]
-        ys = [no_frames(x) if y is None else y for x, y in pairs]
+        xs, ys = fill_in_targets(pairs)
         has_y = any(y is not None for _, y in pairs)
         if xs[0].dtype != torch.uint8:
             return None, default_collate(xs), default_collate(ys) if has_y else None
@@ -149,15 +157,21 @@ class FrameDataset(Dataset):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         x = self._read_all(rows, "img_source")
         y = self._read_all(rows, "img_target") if rows[0].paths["img_target"] else None
-        with torch.random.fork_rng(devices=[], enabled=draw is not None):
-            if draw is not None:
-                torch.default_generator.manual_seed(draw)
+        with drawing_from(draw, CPU):
             return self.transform(x, y)
 
     def _read_all(self, rows: list[FrameRow], column: str) -> torch.Tensor:
         """Return uint8 RGB, [3,H,W] of one row, [T,3,H,W] of a clip's."""
         frames = [rgb_chw_u8(self.reader.read(row, column)) for row in rows]
         return torch.stack(frames) if self.gives_clips else frames[0]
+
+
+def _split_keys(
+    keys: list[int | tuple[int, int]],
+) -> tuple[tuple[int, ...], tuple[int | None, ...]]:
+    """Return positions, and the seeds that come with them."""
+    indices, draws = zip(*(k if isinstance(k, tuple) else (k, None) for k in keys), strict=True)
+    return indices, draws
 
 
 def _take(

@@ -26,6 +26,8 @@ class RandomFaults:
         ValueError: there is no such preset.
     """
 
+    needs_cpu = True  # numpy, OpenCV and codecs do it
+
     def __init__(self, faults: str) -> None:
         self.faults = find_preset(faults)
 

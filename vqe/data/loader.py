@@ -1,16 +1,66 @@
 """Batches from loading processes -> dicts of tensors, with the frames in the loader's slots."""
 
+import logging
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Sampler
 
 from vqe.data.dataset import FrameDataset
-from vqe.data.slots import Slots
+from vqe.data.slots import Slots, no_frames
+from vqe.device import count_own_cores, is_gpu
 from vqe.stages import StageClock
 
+log = logging.getLogger(__name__)
+
 PASSED_ON = 2  # batches that a trainer holds while it asks for the next
+# One reads some 700 JPGs of 640x368 a second; each more holds four more batches in memory.
+MOST_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class LoaderOptions:
+    """How batches are made and by whom.
+
+    Attributes:
+        batch_size: frames, or clips, in a training batch of one process.
+        eval_batch_size: frames in a validation or test batch, all of one video.
+        lanes: test videos at a time, whose batches take turns; no number depends on it.
+        num_workers: loading processes; 0 loads in the main process, None is chosen from the cores.
+            Of validation and test frames of video files each lane is one process's, and what is
+            left are decoder threads.
+        multiprocessing_context: `fork`, `spawn` or `forkserver`; None takes the platform's own.
+        prefetch_factor: batches each worker keeps ready.
+        pin_memory: copy batches to page-locked memory, which speeds transfers to a GPU; None does
+            so where they go to one.
+    """
+
+    batch_size: int = 32
+    eval_batch_size: int = 8
+    lanes: int = 1
+    num_workers: int | None = 0
+    multiprocessing_context: str | None = None
+    prefetch_factor: int = 2
+    pin_memory: bool | None = None
+
+    def choose_workers(self, processes: int) -> int:
+        """Return how many loading processes there are to be.
+
+        Args:
+            processes: that train or test on this machine, this one among them.
+        """
+        if self.num_workers is not None:
+            return self.num_workers
+        cores = count_own_cores(processes)
+        workers = min(cores - 1, MOST_WORKERS)  # one is left to the training itself
+        log.info("dataloader.num_workers: %d, chosen from %d cores", workers, cores)
+        return workers
+
+    def is_pinned_for(self, device: torch.device) -> bool:
+        """Whether batches for a device go through page-locked memory."""
+        return is_gpu(device) if self.pin_memory is None else self.pin_memory
 
 
 class FrameLoader(DataLoader):
@@ -41,8 +91,14 @@ class FrameLoader(DataLoader):
     ) -> None:
         self.clock = clock
         each = PASSED_ON + (prefetch_factor if num_workers else 1)
+        # Frames on their way to a GPU must stay as they are until they are there, though Lightning
+        # does not wait for them (non_blocking). Page-locked memory is made by torch, which gives it
+        # to nobody before the GPU has read it, even if its tensor is gone. Slots are not locked:
+        # what the GPU's driver is given of them it has copied before it returns, so that a slot
+        # may be filled again. Both together do not work: the thread that locks would have to open
+        # slots, and of a pass broken off it might open one that is being filled anew.
         self.slots = None
-        if not pin_memory:  # or another thread would copy what it is sent
+        if not pin_memory:
             self.slots = Slots(num_workers, each, largest * dataset.largest_frame)
         dataset.slots = self.slots
         super().__init__(
@@ -72,7 +128,9 @@ class FrameLoader(DataLoader):
         frames = batch.pop("frames", None)
         if frames is not None:
             batch["x"], batch["y"] = self.slots.open(frames)
-        return {k: torch.as_tensor(v) for k, v in batch.items()}
+        # not earlier: memory that is one zero cannot be copied to page-locked memory
+        batch.setdefault("y", no_frames(batch["x"]))
+        return {k: v if k == "draws" else torch.as_tensor(v) for k, v in batch.items()}
 
 
 def _as_it_is(batch: dict[str, Any]) -> dict[str, Any]:

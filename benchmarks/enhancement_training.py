@@ -14,6 +14,7 @@ from torch import nn
 from vqe.cli import CONF_DIR, register_resolvers
 from vqe.critics.frozen_critics import FrozenCritics
 from vqe.files import complete_or_absent
+from vqe.inputs import read_network
 from vqe.training.assembly import build_critics
 from vqe.training.checkpoints import load_network
 from vqe.training.train import train
@@ -87,7 +88,7 @@ class Trainer:
             kept = {"recipe": recipe, "seconds": time.monotonic() - started, "numbers": numbers}
             write_json(note, kept)
         print(f"{network} seed {seed}: trained in {kept['seconds']:.0f} s", flush=True)
-        return load_network(best, OmegaConf.to_container(config.model_vqe, resolve=True))[0], recipe
+        return load_network(best, read_network(config))[0], recipe
 
     def build_critics(self) -> FrozenCritics:
         """Build the demo's critics."""

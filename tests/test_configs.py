@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from vqe import losses, models
 from vqe.building.build import build_dataset
 from vqe.cli import CONF_DIR
+from vqe.inputs import read_network
 from vqe.synthesis.presets import build_faults, find_preset
 from vqe.training import assembly
 
@@ -41,6 +42,8 @@ def test_every_option_composes(option, tmp_path):
 def test_every_option_instantiates(option, tmp_path):
     config = compose_option(option, tmp_path)
     node = config[option.parts[0]]
+    if option.parts[0] == "model_vqe":
+        node = read_network(config)
     if option.parts[0] in ("callbacks", "logger"):
         assert all(instantiate(part) is not None for part in node.values() if part)
     elif option.parts[0] == "trainer":

@@ -21,6 +21,7 @@ STANDIN = "standin"  # in place of a file: the project's own small VQA
 SHIPPED = Path(__file__).with_name("models") / "weights"  # networks, <name>.safetensors
 BY_CONFIG = "shipped"  # in place of a shipped network's name: the one that model_vqe names
 DEFAULT_NETWORK = "nano"
+COMPILED = "compiled"  # key of model_vqe that is none of the network's arguments
 LIVE = ("-", "camera")  # in place of a file: standard input or output, a webcam or a virtual one
 
 RATED_PAIRS = "rated_pairs.csv"  # in the folder of a study that ratings.py analysed
@@ -102,7 +103,7 @@ def check_enhancing(cfg: Any) -> None:
         raise FileNotFoundError(f"expected input to be a file or a folder, got {cfg.input}")
     if cfg.weights is not None:
         find_network(cfg.weights, cfg.model_vqe)
-    elif cfg.model_vqe is None:
+    elif read_network(cfg) is None:
         raise ValueError(
             "expected weights=<checkpoint | network.onnx | name>, got null. "
             "model_vqe=identity needs none"
@@ -128,6 +129,20 @@ def check_submission(cfg: Any) -> None:
         find_checkpoint(cfg.checkpoint, cfg.model_vqe)
 
 
+def read_network(cfg: Any) -> dict[str, Any] | None:
+    """Return how to build the network that `model_vqe` names, None where it names none.
+
+    What else stands there says how the network is run, not what it is: `compiled`.
+    """
+    from omegaconf import OmegaConf
+
+    node = cfg.model_vqe
+    if node is None or "_target_" not in node:
+        return None
+    found: Any = OmegaConf.to_container(node, resolve=True)
+    return {name: value for name, value in found.items() if name != COMPILED}
+
+
 def list_shipped() -> list[str]:
     """List the names of the networks whose weights ship with the package."""
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
@@ -141,8 +156,8 @@ def find_shipped(name: str | Path, network: Any = None) -> Path | None:
         network: the config `model_vqe`; None: nano's.
     """
     if str(name) == BY_CONFIG:
-        target = DEFAULT_NETWORK if network is None else str(network.get("_target_"))
-        name = target.rpartition(".")[2].lower()
+        target = (network or {}).get("_target_") or DEFAULT_NETWORK
+        name = str(target).rpartition(".")[2].lower()
     return SHIPPED / f"{name}.safetensors" if str(name) in list_shipped() else None
 
 

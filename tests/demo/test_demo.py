@@ -22,6 +22,7 @@ from vqe.demo.steps import (
     run_demo,
     start_from_shipped,
 )
+from vqe.inputs import read_network
 from vqe.synthesis.sources import PICTURE_SUFFIXES
 from vqe.video import iter_frames, probe_video
 
@@ -165,7 +166,7 @@ def test_input_is_tested_without_the_network_s_overrides(tmp_path):
     own = ["model_vqe=sample_conv", "+model_vqe.x=1", "logger=csv", "dataloader.eval_batch_size=3"]
     overrides = ["experiment=demo", "dataset.path=x", *change_nothing(own)]
     config = compose_config(tmp_path, *overrides)
-    assert config.model_vqe == {"_target_": "vqe.models.Identity"}
+    assert read_network(config) == {"_target_": "vqe.models.Identity"}
     assert config.dataloader.eval_batch_size == 3
     assert [name for name, part in config.callbacks.items() if part and "split" in name] == []
 

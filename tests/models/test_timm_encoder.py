@@ -13,7 +13,7 @@ from torch import nn
 
 from vqe.export.complexity import measure_complexity
 from vqe.export.onnx import export_onnx
-from vqe.inputs import check_training
+from vqe.inputs import check_training, read_network
 from vqe.models import Nano
 from vqe.models.enhancement import enhance
 from vqe.models.timm_encoder import TimmEncoder
@@ -201,7 +201,7 @@ def test_a_checkpoint_needs_no_file_of_the_encoder(weights, tmp_path, tiny_confi
     gone.unlink()
     again = build_known(module.network_config, "a file")
     again.load_state_dict(module.network.state_dict())
-    assert takes_same_weights(module.network_config, dict(config.model_vqe))
+    assert takes_same_weights(module.network_config, read_network(config))
     with pytest.raises(FileNotFoundError, match="Nothing is downloaded"):
         check_training(config)
 

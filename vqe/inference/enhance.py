@@ -18,6 +18,7 @@ from vqe.inference.parts import EnhancerSpec, enhance_in_parts
 from vqe.inference.pictures import enhance_picture
 from vqe.inference.progress import Progress
 from vqe.inference.video_file import VideoOptions, enhance_video
+from vqe.inputs import read_network
 from vqe.parallel import open_backend
 from vqe.video import VideoError
 from vqe.video.timed import Cut
@@ -106,7 +107,6 @@ def read_time(text: object) -> Fraction:
 
 def read_specs(cfg: DictConfig) -> list[EnhancerSpec]:
     """Return how to build the network, once for each device."""
-    network = OmegaConf.to_container(cfg.model_vqe, resolve=True) if cfg.model_vqe else None
     weights = cfg.weights
     if weights is not None and Path(weights).is_file():
         weights = str(Path(weights).absolute())  # for processes that work elsewhere
@@ -118,7 +118,8 @@ def read_specs(cfg: DictConfig) -> list[EnhancerSpec]:
             device=device,
             precision=str(cfg.precision),
             strength=cfg.strength,
-            network=network,
+            compiled=cfg.model_vqe.compiled,
+            network=read_network(cfg),
         )
         for device in devices
     ]

@@ -32,6 +32,7 @@ class Enhancer:
         device: auto (the GPU if there is one), cpu, cuda, cuda:1, ...
         precision: 32, 16 or bf16; PyTorch only.
         strength: share of the change that is made, in [0,1]; None: the network's own.
+        compiled: whether torch.compile builds the network, at the first frames; PyTorch only.
         network: config of your own network, or one without parameters.
 
     Raises:
@@ -48,6 +49,7 @@ class Enhancer:
         device: str = "auto",
         precision: str = "32",
         strength: float | None = None,
+        compiled: bool = False,
         network: dict[str, Any] | None = None,
     ) -> None:
         if strength is not None and not 0 <= strength <= 1:
@@ -60,6 +62,10 @@ class Enhancer:
             raise ValueError(f"expected backend=onnx for an ONNX file, got torch ({weights})")
         if backend == "onnx" and str(precision) != "32":
             raise ValueError(f"expected precision=32 with backend=onnx, got {precision}")
+        if backend == "onnx" and compiled:
+            raise ValueError(
+                "expected model_vqe.compiled=false with backend=onnx, got true. Set backend=torch"
+            )
         self.strength = strength
         self.name = found.name
         self.identity = {
@@ -68,10 +74,14 @@ class Enhancer:
             "precision": str(precision),
             "strength": strength,
         }
+        if compiled:
+            self.identity["compiled"] = True  # left out, as in older records, where it is not
         if backend == "onnx":
             self._runner: OnnxRunner | TorchRunner = OnnxRunner(found.to_onnx(), device=device)
         else:
-            self._runner = TorchRunner(found.network, device=device, precision=str(precision))
+            self._runner = TorchRunner(
+                found.network, device=device, precision=str(precision), compiled=compiled
+            )
         self._size: tuple[int, ...] | None = None
 
     def frame(self, rgb: np.ndarray) -> np.ndarray:

@@ -20,17 +20,22 @@ class TorchRunner:
         network: in eval mode; stays as it is.
         device: auto, cpu, cuda, cuda:1, ...
         precision: 32, 16 or bf16, of what autocast covers.
+        compiled: whether torch.compile builds it, at the first frames.
 
     Raises:
         ValueError: there is no such device or precision.
     """
 
-    def __init__(self, network: nn.Module, *, device: str, precision: str) -> None:
+    def __init__(
+        self, network: nn.Module, *, device: str, precision: str, compiled: bool = False
+    ) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"expected precision of {', '.join(PRECISIONS)}, got {precision}")
         self.device = choose_device(device)
         self._dtype = PRECISIONS[precision]
         self._network = fuse(copy.deepcopy(network)).eval().to(self.device)
+        if compiled:
+            self._network.compile()
         self._state: dict[str, torch.Tensor] | None = None
 
     @torch.inference_mode()

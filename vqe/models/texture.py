@@ -75,8 +75,23 @@ def fuse_convs(network: NetworkT) -> NetworkT:
 def to_blocks(frames_bchw: Tensor) -> Tensor:
     """Turn frames into channels of 4x4 pixels, `[B,16*C,h,w]`; odd sizes repeat their border."""
     height, width = frames_bchw.shape[-2:]
-    padding = (0, -width % SHRINK, 0, -height % SHRINK)
-    return F.pixel_unshuffle(F.pad(frames_bchw, padding, mode="replicate"), SHRINK)
+    right, bottom = -width % SHRINK, -height % SHRINK
+    if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+        # torch.compile expects other strides of this pad's gradient than the kernel gives
+        padded = _repeat_border(frames_bchw, right, bottom)
+    else:
+        padded = F.pad(frames_bchw, (0, right, 0, bottom), mode="replicate")
+    return F.pixel_unshuffle(padded, SHRINK)
+
+
+def _repeat_border(frames_bchw: Tensor, right: int, bottom: int) -> Tensor:
+    """Do what `F.pad` does, by an index, and nothing where nothing is missing."""
+    if not right and not bottom:
+        return frames_bchw
+    height, width = frames_bchw.shape[-2:]
+    rows = torch.arange(height + bottom, device=frames_bchw.device).clamp(max=height - 1)
+    columns = torch.arange(width + right, device=frames_bchw.device).clamp(max=width - 1)
+    return frames_bchw[..., rows[:, None], columns]
 
 
 def from_blocks(blocks: Tensor, height: int, width: int) -> Tensor:

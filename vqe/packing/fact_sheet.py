@@ -11,6 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from vqe.inputs import read_network
 from vqe.packing.expectations import read_config, read_value
 from vqe.schema import SCORE_OF_COLUMN
 
@@ -153,7 +154,7 @@ def _describe_network(config: DictConfig) -> str:
     target = read_value(config, "model_vqe._target_")
     if target is None:
         return f"The config of its training is not here. {TEAM_PLACE} which network, how built"
-    arguments = OmegaConf.to_container(config.model_vqe)
+    arguments = read_network(config) or {}
     rows = [(name, _show(value)) for name, value in arguments.items() if name != "_target_"]
     return "\n\n".join(part for part in (_read_docstring(target), _table(rows)) if part)
 

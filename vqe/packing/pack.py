@@ -9,11 +9,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from vqe.files import complete_or_absent, explain_no_space
-from vqe.inputs import find_checkpoint, find_shipped
+from vqe.inputs import find_checkpoint, find_shipped, read_network
 from vqe.packing.checking import Checked, check_files
 from vqe.packing.expectations import expect, read_config, read_value
 from vqe.packing.fact_sheet import (
@@ -128,9 +128,8 @@ def measure(cfg: DictConfig, checkpoint: Path | None) -> dict[str, Any] | None:
         return None
     from vqe.packing.efficiency import measure_apart  # slow to import
 
-    own = OmegaConf.to_container(cfg.model_vqe, resolve=True) if cfg.model_vqe else None
     log.info("measuring the network of %s", checkpoint)
-    return measure_apart(checkpoint, own, cfg.device)
+    return measure_apart(checkpoint, read_network(cfg), cfg.device)
 
 
 def check_room(cfg: DictConfig, submission: Submission) -> None:

@@ -13,6 +13,7 @@ from vqe.critics.feature_cache import FeatureCache
 from vqe.critics.frozen_critics import FrozenCritics
 from vqe.data import VQEDataModule
 from vqe.device import choose_own_device, choose_precision
+from vqe.inputs import read_network
 from vqe.training.checkpoint_file import CheckpointFile
 from vqe.training.checkpoints import keep_config
 from vqe.training.module import VQEModule
@@ -46,14 +47,24 @@ def build_critics(cfg: DictConfig) -> FrozenCritics:
 
 
 def build_module(cfg: DictConfig) -> VQEModule:
-    """Build network, critics, loss, optimizer and scheduler for training."""
+    """Build network, critics, loss, optimizer and scheduler for training.
+
+    Raises:
+        ValueError: no network is named.
+    """
+    network_config = read_network(cfg)
+    if network_config is None:
+        raise ValueError("expected model_vqe=<a network> to train, got null. Leave it out for nano")
+    network = instantiate(network_config)
+    if cfg.model_vqe.compiled:
+        network.compile()  # in place: its weights keep their names, a copy is not compiled
     return VQEModule(
-        network=instantiate(cfg.model_vqe),
+        network=network,
         critics=build_critics(cfg),
         loss=instantiate(cfg.loss),
         optimizer=instantiate(cfg.optimizer),
         scheduler=instantiate(cfg.scheduler) if cfg.scheduler else None,
-        network_config=keep_config(OmegaConf.to_container(cfg.model_vqe, resolve=True)),
+        network_config=keep_config(network_config),
         crop=OmegaConf.to_object(cfg.crop) if cfg.crop else None,
     )
 

@@ -46,6 +46,8 @@ def identify_test(
         "eval_batch_size": cfg.dataloader.eval_batch_size,
         "libraries": {"torch": torch.__version__, "av": av.__version__},
     }
+    if cfg.model_vqe.compiled:
+        identity["compiled"] = True  # rounds otherwise; left out, as in older records, where not
     if critics is not None:
         critics.to(device)
         for name, critic in (("model_vqa", critics.vqa), ("model_dover", critics.dover)):

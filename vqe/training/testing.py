@@ -2,13 +2,14 @@
 
 import logging
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning import seed_everything
 from torch import nn
 
 from vqe.cli import quiet_other_ranks
 from vqe.critics.frozen_critics import FrozenCritics
 from vqe.data import VQEDataModule
+from vqe.inputs import read_network
 from vqe.shards import read_shard
 from vqe.training.assembly import build_critics, build_data, build_trainer
 from vqe.training.callbacks import KeepRecords, RenderVideos, SplitScreen, WriteMetrics
@@ -33,10 +34,11 @@ def test(cfg: DictConfig) -> dict[str, float]:
         raise ValueError("expected at most one of only_csv and only_videos, got both")
     quiet_other_ranks()
     seed_everything(cfg.seed, workers=True, verbose=False)
-    own = OmegaConf.to_container(cfg.model_vqe, resolve=True) if cfg.model_vqe else None
-    network, network_config = load_network(cfg.checkpoint, own)
+    network, network_config = load_network(cfg.checkpoint, read_network(cfg))
     if cfg.strength is not None:
         set_strength(network, cfg.strength)
+    if cfg.model_vqe.compiled:
+        network.compile()
     log.info("testing %s of %s", network_config["_target_"], cfg.checkpoint)
     critics = None if cfg.only_videos else build_critics(cfg)
     shard = read_shard(cfg.shard)

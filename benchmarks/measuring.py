@@ -5,10 +5,33 @@ import resource
 import statistics
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+
+
+class Stopwatch:
+    """Add up the seconds of named calls."""
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    def run(self, name: str, call: Callable, *args, **options):
+        """Call and note how long it took."""
+        synchronise(self.device)
+        start = time.perf_counter()
+        result = call(*args, **options)
+        synchronise(self.device)
+        self.seconds[name] += time.perf_counter() - start
+        return result
+
+    def wrap(self, holder: object, attribute: str, name: str) -> None:
+        """Time every call of a holder's function from now on."""
+        call = getattr(holder, attribute)
+        setattr(holder, attribute, lambda *args, **options: self.run(name, call, *args, **options))
 
 
 def time_in_turn(

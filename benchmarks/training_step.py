@@ -1,136 +1,256 @@
-"""Take a training step apart: data wait, network, DOVER, VQA, backward; without and with cache."""
+"""Take a training step apart: data wait, network, DOVER, VQA, backward; against a plain loop.
 
+python benchmarks/training_step.py [--quick] [--json FILE] [--device cpu|cuda] [--compiled]
+    [--augmentation none|cpu|auto]
+
+Steps are timed in a pass that is under way: the first batch is not counted. Each part is waited
+for, so that `data` is all that a step waits for its batch: loading, transfer, augmentation on the
+device, the way to float. Measured with both critics, again in a second epoch with the score cache,
+and without critics; on a GPU with as many loading processes as the cores give.
+"""
+
+import argparse
+import json
+import sys
 import tempfile
-import time
-from collections import defaultdict
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import pandas as pd
 import torch
-from golden_weights import golden_state, image
-from measuring import synchronise
+from hydra.utils import instantiate
+from lightning_fabric.utilities import move_data_to_device
+from measuring import Stopwatch, describe_machine
+from omegaconf import OmegaConf
+from plain_loop import PlainCritics, PlainPairs, run_plain_loop
+from pytorch_lightning import Trainer
 
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from golden_weights import golden_state, image
+
+from vqe.cli import CONF_DIR
 from vqe.critics import FrozenDOVER, FrozenVQA, frozen_critics
 from vqe.critics.feature_cache import FeatureCache
 from vqe.critics.frozen_critics import FrozenCritics
-from vqe.data import LoaderOptions, VQEDataModule
+from vqe.data import LoaderOptions, PairedTransform, VQEDataModule
 from vqe.device import settle_precision
 from vqe.files import write_csv
 from vqe.losses import Step, SupervisedMSE, VQALoss
 from vqe.models import BilateralGrid
 from vqe.pixels import to_unit_range
 from vqe.schema import FRAME_COLUMNS
+from vqe.training.quiet import quiet_lightning
 
-SIZE = (368, 640)
-SMALL = (224, 256)  # the least that DOVER cuts its views from, or a little more
-
-
-class Stopwatch:
-    """Add up the seconds of named calls."""
-
-    def __init__(self, device: torch.device):
-        self.device = device
-        self.seconds: dict[str, float] = defaultdict(float)
-
-    def run(self, name: str, call: Callable, *args, **options):
-        """Call and note how long it took."""
-        synchronise(self.device)
-        start = time.perf_counter()
-        result = call(*args, **options)
-        synchronise(self.device)
-        self.seconds[name] += time.perf_counter() - start
-        return result
-
-    def wrap(self, holder: object, attribute: str, name: str) -> None:
-        """Time every call of a holder's function from now on."""
-        call = getattr(holder, attribute)
-        setattr(holder, attribute, lambda *args, **options: self.run(name, call, *args, **options))
+DRAWN = 16  # different pairs
+GOLDEN = {"dover": "dover", "mobile": "dover_mobile"}
+SUBSET = "train_supervised_synthetic"
+PARTS = ("data", "network", "dover", "vqa", "backward")
 
 
-def measure_step(device: torch.device, quick: bool, compiled: bool) -> dict:
-    """Return seconds a step by part, without the cache and in a second epoch with it."""
-    batch, steps, variant = (1, 1, "mobile") if quick else (8, 1, "dover")
-    size, num_clips = (SMALL, 1) if quick else (SIZE, 3)
-    with tempfile.TemporaryDirectory() as folder:
-        data = write_data(Path(folder), batch * steps, batch, size)
-        state = {"vqa": golden_state("vqa"), "dover": golden_state(DOVER_NAMES[variant])}
-        paths = {name: str(Path(folder) / f"{name}.pth") for name in state}
-        for name, weights in state.items():
-            torch.save(weights, paths[name])
-        plain, cached = (
-            run_epochs(data, variant, paths, cache, device, compiled, num_clips)
-            for cache in (None, FeatureCache(Path(folder)))
+@dataclass(frozen=True)
+class Plan:
+    """What is measured: frames in a batch, their size, DOVER's variant and clips, timed steps."""
+
+    batch: int = 8
+    size: tuple[int, int] = (368, 640)
+    variant: str = "dover"
+    num_clips: int = 3
+    steps: int = 1  # with both critics
+    light_steps: int = 8  # without
+    plain_steps: int = 1
+    workers: int | None = 1
+
+
+# 224 and 256 are the least that DOVER cuts its views from, or a little more
+QUICK = Plan(1, (224, 256), "mobile", 1, light_steps=1)
+# many more steps than batches are ready when they begin
+ON_GPU = Plan(steps=100, light_steps=300, plain_steps=5, workers=None)
+
+
+def measure_step(
+    device: torch.device, quick: bool, compiled: bool, augmentation: str = "none"
+) -> dict:
+    """Return seconds a step by part, samples a second and the share of waiting for data."""
+    plan = QUICK if quick else Plan() if device.type == "cpu" else ON_GPU
+    workers = LoaderOptions(num_workers=plan.workers).choose_workers(1)
+    loader = LoaderOptions(batch_size=plan.batch, num_workers=workers)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        states = {"vqa": golden_state("vqa"), "dover": golden_state(GOLDEN[plan.variant])}
+        for critic, weights in states.items():
+            torch.save(weights, folder / f"{critic}.pth")
+        write_data(folder, plan)
+        heavy, light = (
+            build_data(folder, csv, loader, choose_transform(augmentation, plan.size), device)
+            for csv in ("heavy", "light")
         )
-    figures = {"step_batch": batch, "step_seconds": sum(plain.values()) / steps}
-    figures["step_dover_type"] = settle_precision("auto", device)
-    figures |= {f"step_{part}_seconds": value / steps for part, value in plain.items()}
-    figures["step_dover_fraction"] = plain["dover"] / sum(plain.values())
-    figures["step_seconds_cached"] = sum(cached.values()) / steps
-    figures |= {f"step_{part}_seconds_cached": value / steps for part, value in cached.items()}
-    # what is left of DOVER's time
-    figures["step_dover_share_cached"] = cached["dover"] / plain["dover"]
+        plain, cached = (
+            run_epochs(heavy, build_critics(folder, plan, cache, compiled), device)
+            for cache in (None, FeatureCache(folder))
+        )
+        without = run_epochs(light, None, device)
+        yardsticks = run_plain(folder, plan, states, device, workers)
+    figures = describe_steps(plan, plain, cached)
+    figures |= {"step_dover_type": settle_precision("auto", device), "step_workers": workers}
+    return figures | compare(plan, plain, without, *yardsticks)
+
+
+def describe_steps(plan: Plan, plain: dict[str, float], cached: dict[str, float]) -> dict:
+    """Return seconds a step by part, their sum, and what is left of DOVER's with the cache."""
+    figures: dict = {"step_batch": plan.batch}
+    for end, seconds in (("", plain), ("_cached", cached)):
+        parts = {part: seconds[part] for part in PARTS}
+        figures[f"step_seconds{end}"] = sum(parts.values())
+        figures |= {f"step_{part}_seconds{end}": value for part, value in parts.items()}
+    figures["step_dover_fraction"] = plain["dover"] / figures["step_seconds"]
+    return figures | {"step_dover_share_cached": cached["dover"] / plain["dover"]}
+
+
+def compare(plan: Plan, ours: dict, ours_without: dict, plain: dict, plain_without: dict) -> dict:
+    """Return samples a second of both loops, with and without critics, and the share of waiting.
+
+    Both are whole steps, with what no part counts.
+    """
+    figures = {}
+    for end, one, other in (("", ours, plain), ("_without_critics", ours_without, plain_without)):
+        figures |= {
+            f"step_data_share{end}": one["data"] / one["whole"],
+            f"step_samples_per_second{end}": plan.batch / one["whole"],
+            f"step_plain_data_share{end}": other["data"] / other["whole"],
+            f"step_plain_samples_per_second{end}": plan.batch / other["whole"],
+            f"step_speedup{end}": other["whole"] / one["whole"],
+        }
     return figures
 
 
-DOVER_NAMES = {"dover": "dover", "mobile": "dover_mobile"}
-
-
-def write_data(folder: Path, frames: int, batch: int, size: tuple[int, int]) -> VQEDataModule:
-    """Write PNG pairs and their CSV; return what loads them in one worker."""
-    rows = []
+def write_data(folder: Path, plan: Plan) -> None:
+    """Write PNG pairs, and a CSV for each length of a pass, which names them again and again."""
+    counts = {"heavy": plan.steps, "light": max(plan.light_steps, plan.plain_steps)}
+    counts = {name: (steps + 1) * plan.batch for name, steps in counts.items()}
+    drawn = min(DRAWN, *counts.values())
     for side, seed in (("x", 1), ("y", 2)):
         (folder / side).mkdir()
-        for i, frame in enumerate(image(*size, seed, frames)):
+        for i, frame in enumerate(image(*plan.size, seed, drawn)):
             cv2.imwrite(str(folder / side / f"{i:04d}.png"), frame.transpose(1, 2, 0))
-    for i in range(frames):
-        names = (f"{side}/{i:04d}.png" for side in "xy")
-        rows.append((*names, *size, "train_supervised_synthetic", "video_0001"))
-    write_csv(pd.DataFrame(rows, columns=FRAME_COLUMNS), folder / "train.csv")
-    loader = LoaderOptions(batch_size=batch, num_workers=1)
-    return VQEDataModule(str(folder), valid="train.csv", loader=loader)
+    for name, count in counts.items():
+        rows = [
+            (*(f"{side}/{i % drawn:04d}.png" for side in "xy"), *plan.size, SUBSET, "video_0001")
+            for i in range(count)
+        ]
+        write_csv(pd.DataFrame(rows, columns=FRAME_COLUMNS), folder / f"{name}.csv")
+
+
+def choose_transform(augmentation: str, size: tuple[int, int]) -> PairedTransform:
+    """Return the shipped augmentation, on the CPU or where `auto` says; or none."""
+    if augmentation == "none":
+        return PairedTransform()
+    shipped = OmegaConf.load(CONF_DIR / "augmentation/default.yaml")
+    changes = {"size": list(size), "device": augmentation}
+    return instantiate(OmegaConf.merge(shipped, changes), _convert_="all")
+
+
+def build_data(
+    folder: Path, csv: str, loader: LoaderOptions, transform: PairedTransform, device: torch.device
+) -> VQEDataModule:
+    """Return what a training on the device would load from."""
+    names = {"train": f"{csv}.csv", "valid": f"{csv}.csv"}
+    data = VQEDataModule(str(folder), **names, loader=loader, augmentation=transform)
+    accelerator = "cpu" if device.type == "cpu" else "gpu"
+    quiet = {"logger": False, "enable_checkpointing": False}
+    data.trainer = Trainer(accelerator=accelerator, devices=1, **quiet)
+    data.setup("fit")
+    return data
+
+
+def build_critics(
+    folder: Path, plan: Plan, cache: FeatureCache | None, compiled: bool
+) -> FrozenCritics:
+    """Build both critics of a run."""
+    options = {"compiled": compiled, "num_clips": plan.num_clips}
+    dover = FrozenDOVER(plan.variant, str(folder / "dover.pth"), **options)
+    return FrozenCritics(FrozenVQA(str(folder / "vqa.pth"), compiled=compiled), dover, cache)
 
 
 def run_epochs(
-    data: VQEDataModule,
-    variant: str,
-    weights: dict[str, str],
-    cache: FeatureCache | None,
-    device: torch.device,
-    compiled: bool,
-    num_clips: int,
+    data: VQEDataModule, critics: FrozenCritics | None, device: torch.device
 ) -> dict[str, float]:
-    """Train an epoch to warm up and to fill the cache, then a timed one: seconds by part."""
+    """Train an epoch to warm up and fill the cache, then a timed one: seconds a step by part."""
     network = BilateralGrid().to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
-    options = {"compiled": compiled, "num_clips": num_clips}
-    dover = FrozenDOVER(variant, weights["dover"], **options)
-    vqa = FrozenVQA(weights["vqa"], compiled=compiled)
-    critics = FrozenCritics(vqa, dover, cache).to(device)
     watch = Stopwatch(device)
     original = frozen_critics.digest_frames
-    watch.wrap(frozen_critics, "digest_frames", "dover")
-    watch.wrap(critics, "_score", "dover")
-    watch.wrap(critics, "_encode", "vqa")
-    watch.wrap(critics.vqa, "compare", "vqa")
-    terms = SupervisedMSE(), VQALoss().to(device)
-    data.setup("fit")
+    terms = [SupervisedMSE()]
+    if critics is not None:
+        terms.append(VQALoss().to(device))
+        critics.to(device)
+        watch.wrap(frozen_critics, "digest_frames", "dover")
+        watch.wrap(critics, "_score", "dover")
+        watch.wrap(critics, "_encode", "vqa")
+        watch.wrap(critics.vqa, "compare", "vqa")
     loader = data.train_dataloader()
+
+    def fetch() -> dict[str, torch.Tensor]:
+        batch = move_data_to_device(next(batches), device)
+        batch = data.on_after_batch_transfer(batch, 0)
+        return batch | {name: to_unit_range(batch[name]) for name in "xy"}
+
+    def learn() -> None:
+        batch = watch.run("data", fetch)
+        x, y, has_target = (batch[name] for name in ("x", "y", "has_target"))
+        enhanced = watch.run("network", network, x)
+        scores = critics(x, enhanced, batch["seed"]) if critics is not None else None
+        step = Step(x, enhanced, y, has_target, scores)
+        loss = sum(term(step) for term in terms)
+        watch.run("backward", loss.backward)
+        watch.run("network", optimizer.step)
+        optimizer.zero_grad()
+
     for _ in range(2):
-        watch.seconds.clear()
         batches = iter(loader)
-        for _ in range(len(loader)):
-            sample = watch.run("data", next, batches)
-            sample = {key: value.to(device) for key, value in sample.items()}
-            x, y = (watch.run("data", to_unit_range, sample[name]) for name in ("x", "y"))
-            has_target = sample["has_target"]
-            enhanced = watch.run("network", network, x)
-            scores = critics(x, enhanced, sample["seed"])
-            step = Step(x, enhanced, y, has_target, scores)
-            loss = sum(term(step) for term in terms)
-            watch.run("backward", loss.backward)
-            watch.run("network", optimizer.step)
-            optimizer.zero_grad()
+        fetch()
+        watch.seconds.clear()
+        for _ in range(len(loader) - 1):
+            watch.run("whole", learn)
     frozen_critics.digest_frames = original
-    return {part: watch.seconds[part] for part in ("data", "network", "dover", "vqa", "backward")}
+    return {part: watch.seconds[part] / (len(loader) - 1) for part in (*PARTS, "whole")}
+
+
+def run_plain(
+    folder: Path, plan: Plan, states: dict, device: torch.device, workers: int
+) -> list[dict[str, float]]:
+    """Return seconds a step of the plain loop, with the plain critics and without."""
+    on_device = {k: {n: w.to(device) for n, w in state.items()} for k, state in states.items()}
+    pairs, found = PlainPairs(folder, "light.csv"), []
+    plain_critics = PlainCritics(on_device, plan.num_clips)
+    for critics, steps in ((plain_critics, plan.plain_steps), (None, plan.light_steps)):
+        network = BilateralGrid().to(device)
+        options = {"batch": plan.batch, "workers": workers}
+        if device.type != "cpu":  # to warm up
+            run_plain_loop(pairs, network, critics, device, steps=1, **options)
+        found.append(run_plain_loop(pairs, network, critics, device, steps=steps, **options))
+    return found
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, print and write the JSON file."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="one step: figures mean little")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--compiled", action="store_true", help="build critics with torch.compile")
+    choices = {"default": "none", "choices": ("none", "cpu", "auto")}
+    parser.add_argument("--augmentation", **choices, help="the shipped one, and where")
+    args = parser.parse_args(arguments)
+    quiet_lightning()
+    device = torch.device(args.device)
+    figures = {"machine": describe_machine(device), "step_augmentation": args.augmentation}
+    figures |= measure_step(device, args.quick, args.compiled, args.augmentation)
+    for name, value in figures.items():
+        print(f"{name:48} {f'{value:.5g}' if isinstance(value, float) else value}", flush=True)
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -32,7 +32,8 @@ def test_quick_run_on_a_cpu_without_bf16_writes_its_keys(tmp_path, monkeypatch):
     assert critics.NO_BF16 in found["left_out"]
     assert f"left out: {critics.NO_BF16}" in log
     assert not [key for key in found if "bf16" in key]
-    for key in ("dover_mobile_fp32_ratio", "vqa_ratio", "vqa_kept_ratio_640x368", "step_seconds"):
+    ratios = ("dover_mobile_fp32_ratio", "vqa_ratio", "vqa_kept_ratio_640x368", "step_speedup")
+    for key in (*ratios, "step_seconds"):
         assert found[key] > 0
     for key in ("dover_mobile_fp32_error", "vqa_fp32_error_640x368"):
         assert found[key] < 2e-4

@@ -1,0 +1,51 @@
+"""The training step's benchmark: its loops see the same pairs, and its figures fit together."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+import training_step
+from plain_loop import PlainPairs
+
+from vqe.data import LoaderOptions, PairedTransform
+
+CPU = torch.device("cpu")
+PARTS = ("data", "network", "dover", "vqa", "backward")
+KEYS = {"machine", "step_augmentation", "step_batch", "step_dover_type", "step_workers"}
+KEYS |= {"step_seconds", "step_seconds_cached", "step_dover_fraction", "step_dover_share_cached"}
+KEYS |= {f"step_{part}_seconds{end}" for part in PARTS for end in ("", "_cached")}
+COMPARED = ("data_share", "samples_per_second", "plain_data_share", "plain_samples_per_second")
+ENDS = ("", "_without_critics")
+KEYS |= {f"step_{name}{end}" for name in (*COMPARED, "speedup") for end in ENDS}
+
+
+def test_both_loops_see_the_same_pairs(tmp_path):
+    plan = replace(training_step.QUICK, batch=2, size=(48, 64), light_steps=3)
+    training_step.write_data(tmp_path, plan)
+    data = training_step.build_data(tmp_path, "light", LoaderOptions(2), PairedTransform(), CPU)
+    frames, pairs = data.train_dataloader().dataset, PlainPairs(tmp_path, "light.csv")
+    assert len(pairs) == len(frames) == 8
+    for i in range(8):
+        for side, plain in zip("xy", pairs[i], strict=True):
+            assert torch.allclose(plain, frames[i][side] / 255, rtol=0, atol=1e-7)
+    assert not torch.equal(*pairs[0])
+    assert not torch.equal(pairs[0][0], pairs[1][0])
+
+
+@pytest.mark.slow
+def test_quick_run_writes_its_keys(tmp_path, capsys):
+    path = tmp_path / "step.json"
+    training_step.main(["--quick", "--augmentation", "cpu", "--json", str(path)])
+    found = json.loads(path.read_text())
+    assert found.keys() == KEYS
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in KEYS)
+    for end in ENDS:
+        ours, plain = (found[f"step_{kind}samples_per_second{end}"] for kind in ("", "plain_"))
+        assert found[f"step_speedup{end}"] == pytest.approx(ours / plain)
+        assert 0 < found[f"step_data_share{end}"] < 1
+        assert 0 < found[f"step_plain_data_share{end}"] < 1
+    whole = found["step_batch"] / found["step_samples_per_second"]
+    assert found["step_seconds"] <= whole  # its parts
+    assert found["step_data_share"] == pytest.approx(found["step_data_seconds"] / whole)

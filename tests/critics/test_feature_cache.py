@@ -13,8 +13,10 @@ from vqe import device
 from vqe.critics import ConstantDOVER, FrozenDOVER, FrozenVQA, feature_cache
 from vqe.critics.feature_cache import CacheSpec, FeatureCache, digest_frames, digest_weights
 from vqe.critics.frozen_critics import FrozenCritics
+from vqe.critics.score_memory import ScoreMemory
 from vqe.training import assembly
 
+UNTRAINED = "model_dover.weights=untrained"
 SEEDS = torch.tensor([11, 22])
 
 
@@ -171,11 +173,12 @@ def test_nothing_of_a_dover_that_is_off_is_kept(tmp_path, vqa, frames):
         assert connection.execute("SELECT DISTINCT kind FROM scores").fetchall() == [("vqa",)]
 
 
-def fit_counted(config, monkeypatch):
+def fit_counted(config, monkeypatch, memory=None):
     """Train; return frames per call that reached DOVER beside the enhanced ones, and the VQA."""
     module, data = assembly.build_module(config), assembly.build_data(config)
     critics = module.critics
     critics.dover, encoded, epochs = CheapDOVER(), [], []
+    critics.cache = memory or critics.cache
     encode, forward = FrozenVQA.encode, FrozenCritics.forward
 
     def count_encoded(self, x):
@@ -221,6 +224,58 @@ def test_the_second_epoch_and_the_second_run_compute_no_input(
     assert report.endswith(f"{(folder / 'scores.sqlite').stat().st_size / 1e6:.1f} MB")
     again = fit_counted(tiny_config(*common, run=tmp_path / "again"), monkeypatch)
     assert again[:, 3:].sum() == 0
+
+
+CLIPS = (
+    *("dataset.clip_length=3", "augmentation=none", "dataloader.batch_size=1"),
+    *("trainer.limit_train_batches=null", "callbacks.before_after=null"),
+)
+
+
+def test_all_loss_terms_share_one_score_of_an_input(tiny_config, monkeypatch):
+    short = ("dataset.clip_stride=3", "trainer.limit_train_batches=1")
+    config = tiny_config(
+        *CLIPS, *short, "loss=recipe", "loss.weights.vqa=0.1", "loss.ramps.vqa=null"
+    )
+    counts = fit_counted(config, monkeypatch)
+    (step,) = counts[counts[:, 1] == 1]
+    assert step[2] == step[3] == 3
+
+
+def test_clips_that_overlap_have_one_score_for_a_frame(tiny_config, monkeypatch):
+    config = tiny_config(*CLIPS, "trainer.max_epochs=2")
+    data = assembly.build_data(config)
+    data.setup("fit")
+    frames = sum(len(data.tables[split]) for split in ("train", "valid"))
+    counts = fit_counted(config, monkeypatch, ScoreMemory())
+    assert counts[:, 2].sum() > 2 * frames  # two epochs, and clips that share frames
+    assert 0 < counts[counts[:, 0] == 0, 3].sum() <= frames
+    assert counts[counts[:, 0] == 1, 3].sum() == 0
+    plain = fit_counted(config, monkeypatch)
+    assert plain[:, 3].sum() == counts[:, 2].sum()
+
+
+def test_what_is_scored_again_is_remembered_by_default(tiny_config):
+    options = ("augmentation=none", "model_dover=mobile", UNTRAINED)
+    assert isinstance(assembly.build_critics(tiny_config(*options)).cache, ScoreMemory)
+
+
+def test_frames_that_are_drawn_anew_are_not_remembered(tiny_config):
+    assert assembly.build_critics(tiny_config("augmentation=none")).cache is None  # DOVER is off
+    for always_new in (("augmentation=default",), ("augmentation=none", "crop=[32,32]")):
+        options = ("model_dover=mobile", UNTRAINED, *always_new)
+        assert assembly.build_critics(tiny_config(*options)).cache is None
+
+
+def test_the_memory_forgets_the_oldest(vqa, frames):
+    critics = FrozenCritics(vqa, CheapDOVER(), ScoreMemory(limit=1))
+    plain = FrozenCritics(vqa, CheapDOVER())
+    both = torch.cat([frames[0], frames[0].flip(0)]), torch.cat([SEEDS, SEEDS.flip(0)])
+    with torch.no_grad():
+        for _ in range(2):
+            found = critics(both[0], both[0], both[1]).before_clamps
+            torch.testing.assert_close(found, plain(both[0], both[0], both[1]).before_clamps)
+    assert critics.dover.frames == 2 * 4 + 2 + 1  # a frame that is there twice is scored once
 
 
 def test_off_by_default(tiny_config, tmp_path, monkeypatch):

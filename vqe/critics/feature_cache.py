@@ -84,15 +84,26 @@ class CacheLookup:
     Attributes:
         found: a frame's values [width], None where they are missing.
         keep: takes places among the N and their values [M,width]; None keeps nothing.
+        keys: what tells frames apart: of equal ones the first is computed; None: all are.
     """
 
     found: Sequence[np.ndarray | None]
     keep: Callable[[list[int], np.ndarray], None] | None = None
+    keys: Sequence[bytes] | None = None
 
     @property
     def missing(self) -> list[int]:
         """Places of the frames that are left to compute."""
-        return [place for place, values in enumerate(self.found) if values is None]
+        return list(self._first_of.values())
+
+    @property
+    def _first_of(self) -> dict[bytes | int, int]:
+        """The place that is computed, by what tells frames apart."""
+        first: dict[bytes | int, int] = {}
+        for place, values in enumerate(self.found):
+            if values is None:
+                first.setdefault(place if self.keys is None else self.keys[place], place)
+        return first
 
     def complete(self, computed: Tensor) -> Tensor:
         """Keep the results [M,width] of the missing frames; return those of all, [N,width]."""
@@ -105,6 +116,10 @@ class CacheLookup:
         rows = [blank if values is None else values for values in self.found]
         whole = torch.from_numpy(np.stack(rows)).to(computed.device)
         whole[missing] = computed.float()
+        if self.keys is not None:
+            first = self._first_of
+            places = [first.get(key, place) for place, key in enumerate(self.keys)]
+            whole = whole[places]
         return whole
 
 
@@ -136,14 +151,15 @@ class FeatureCache:
         def keep(places: list[int], values: np.ndarray) -> None:
             self.keep(spec.kind, [keys[place] for place in places], values)
 
-        return CacheLookup(self.find(spec.kind, keys, spec.width), keep)
+        return CacheLookup(self.find(spec.kind, keys, spec.width), keep, keys)
 
     def find(self, kind: str, keys: Sequence[bytes], width: int) -> list[np.ndarray | None]:
         """Return each key's float32 values [width], None where there are none of that width."""
         found = self._transact(partial(_read_rows, kind, keys, width)) or [None] * len(keys)
-        hits = sum(values is not None for values in found)
-        self.hits += hits
-        self.misses += len(keys) - hits
+        # What is missing twice is computed once.
+        misses = len({key for key, v in zip(keys, found, strict=True) if v is None})
+        self.hits += len(keys) - misses
+        self.misses += misses
         return found
 
     def keep(self, kind: str, keys: Sequence[bytes], values: np.ndarray) -> None:

@@ -5,6 +5,7 @@ from torch import nn
 
 from vqe.critics.feature_cache import CacheLookup, FeatureCache, digest_frames
 from vqe.critics.frozen_vqa import Scores
+from vqe.critics.score_memory import ScoreMemory
 from vqe.pixels import dequantise, quantise, to_challenge_range, to_unit_range
 
 
@@ -17,7 +18,9 @@ class FrozenCritics(nn.Module):
         cache: keeps what is computed of input frames, which is the same in every epoch and run.
     """
 
-    def __init__(self, vqa: nn.Module, dover: nn.Module, cache: FeatureCache | None = None) -> None:
+    def __init__(
+        self, vqa: nn.Module, dover: nn.Module, cache: FeatureCache | ScoreMemory | None = None
+    ) -> None:
         super().__init__()
         self.vqa = vqa
         self.dover = dover

@@ -9,8 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.environments import LightningEnvironment
 
+from vqe.critics import ConstantDOVER
 from vqe.critics.feature_cache import FeatureCache
 from vqe.critics.frozen_critics import FrozenCritics
+from vqe.critics.score_memory import ScoreMemory
 from vqe.data import VQEDataModule
 from vqe.device import choose_own_device, choose_precision
 from vqe.inputs import read_network
@@ -33,16 +35,21 @@ def build_data(cfg: DictConfig) -> VQEDataModule:
 
 def build_critics(cfg: DictConfig) -> FrozenCritics:
     """Build both frozen critics from `model_vqa`, `model_dover` and `score_cache`."""
-    cache = FeatureCache(cfg.score_cache) if cfg.score_cache else None
-    augmentation = cfg.get("augmentation") or {}
-    drawn = [augmentation.get(part) for part in ("geometric", "photometric", "noise")]
-    if cache and any((*drawn, cfg.get("crop"))):
+    augmentation = cfg.get("augmentation")
+    drawn = [(augmentation or {}).get(part) for part in ("geometric", "photometric", "noise")]
+    always_new = any((*drawn, cfg.get("crop")))
+    if cfg.score_cache and always_new:
         log.warning(
             "score_cache: augmentation and crop make every training frame a new one, so that only "
             "validation and test frames are found again. Set augmentation=none crop=null to find "
             "all"
         )
     vqa, dover = instantiate(cfg.model_vqa), instantiate(cfg.model_dover)
+    cache: FeatureCache | ScoreMemory | None = None
+    if cfg.score_cache:
+        cache = FeatureCache(cfg.score_cache)
+    elif augmentation is not None and not (always_new or isinstance(dover, ConstantDOVER)):
+        cache = ScoreMemory()
     return FrozenCritics(vqa=vqa, dover=dover, cache=cache)
 
 

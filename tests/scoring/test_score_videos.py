@@ -264,7 +264,7 @@ def test_what_was_scored_before_an_interrupt_is_kept(videos, score, tmp_path, mo
 def test_frames_are_read_as_they_are_needed(monkeypatch):
     taken = []
 
-    def endless(path, fps):
+    def endless(path, fps, decoder):
         assert fps is None
         while True:
             taken.append(path)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import logging
 
 import pandas as pd
 import pytest
@@ -9,6 +10,7 @@ import torch
 from clips import make_clip
 from conftest import compose_config
 
+from vqe.data import VQEDataModule
 from vqe.models.enhancement import VideoEnhancer, enhance
 from vqe.schema import FRAME_COLUMNS, VIDEO_COLUMNS
 from vqe.training import testing
@@ -41,7 +43,7 @@ def footage(tmp_path_factory):
     return root
 
 
-def run_test(run, footage, checkpoint, lanes, workers):
+def run_test(run, footage, checkpoint, lanes, workers, *overrides):
     """Test; return the files, less what may differ, and the order of the videos' batches."""
     order, plain = [], VQEModule.test_step
 
@@ -50,7 +52,7 @@ def run_test(run, footage, checkpoint, lanes, workers):
         return plain(self, batch, number)
 
     given = (f"dataset.path='{footage}'", f"checkpoint='{checkpoint}'", *OPTIONS)
-    given += (f"dataloader.lanes={lanes}", f"dataloader.num_workers={workers}")
+    given += (f"dataloader.lanes={lanes}", f"dataloader.num_workers={workers}", *overrides)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(VQEModule, "test_step", look)
         numbers = testing.test(compose_config(run, *given, name="test_vqe"))
@@ -81,6 +83,56 @@ def test_lanes_and_workers_change_no_byte(
     assert files == one_lane[1]
     assert sorted(order) == sorted(one_lane[3])
     assert len(set(order[:lanes])) == lanes  # they do take turns
+
+
+def test_lanes_with_kept_input_scores_change_no_byte(
+    tmp_path, footage, nano_checkpoint, one_lane, caplog
+):
+    kept = f"score_cache='{tmp_path / 'kept'}'"
+    for lanes, all_kept in ((3, False), (2, True)):
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            found = run_test(tmp_path / f"{lanes}", footage, nano_checkpoint, lanes, 0, kept)
+        assert found[0] == one_lane[0]
+        assert found[1] == one_lane[1]
+        [said] = [r.getMessage() for r in caplog.records if "score cache" in r.msg]
+        assert (" hits, 0 misses;" in said) == all_kept
+
+
+def test_the_decoder_reaches_the_videos(footage):
+    batches = []
+    for decoder in ("cpu", "auto"):
+        data = VQEDataModule(str(footage), source="video", decoder=decoder)
+        data.setup("test")
+        loader = data.test_dataloader()
+        assert loader.dataset.reader.videos.decoder == decoder
+        batches.append(next(iter(loader)))
+    assert torch.equal(batches[0]["x"], batches[1]["x"])
+    with pytest.raises(ValueError, match="expected decoder to be one of cpu, cuda, auto"):
+        VQEDataModule(str(footage), decoder="nvdec")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_lanes_on_a_gpu_change_no_number(tmp_path, nano_checkpoint, workers):
+    root, rows = tmp_path / "data", []
+    for number, frames in enumerate((5, 9, 7)):
+        name = f"video_{number}"
+        make_clip(root / f"{name}_x.mp4", frames=frames, rate=30, width=320, height=240)
+        place = (f"{name}_x.mp4", "", 240, 320, "test_unsupervised", name)
+        rows += [(*place, frame, 30) for frame in range(frames)]
+    table = pd.DataFrame(rows, columns=[*FRAME_COLUMNS, *VIDEO_COLUMNS])
+    table.to_csv(root / "test.csv", index=False)
+    gpu = ("trainer=gpu", "trainer.precision=32-true", "model_vqa.precision=fp32")
+    plain = run_test(tmp_path / "one", root, nano_checkpoint, 1, 0, *gpu)
+    options = (*gpu, "dataset.decoder=auto")
+    lanes = run_test(tmp_path / "lanes", root, nano_checkpoint, 2, workers, *options)
+    assert lanes[0].keys() == plain[0].keys()
+    for name, value in plain[0].items():
+        assert lanes[0][name] == pytest.approx(value, rel=1e-3, abs=1e-3), name
+    assert len(set(lanes[3][:2])) == 2  # they do take turns
+    assert lanes[2]["stages"]["network"]["frames"] == 21
 
 
 def test_stages_are_counted(one_lane):

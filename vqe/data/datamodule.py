@@ -25,6 +25,7 @@ from vqe.device import is_gpu
 from vqe.records import stamp_files
 from vqe.schema import CHALLENGE_FPS, VIDEO_COLUMNS, VIDEO_KEY
 from vqe.stages import StageClock
+from vqe.video.hardware import AUTO, CPU, CUDA, check_decoder
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ class VQEDataModule(LightningDataModule):
         source: what the CSVs' rows may name: `frames`, images alone, or `video`, frames of video
             files too.
         open_videos: video files that a loading process keeps open.
+        decoder: of the videos that are validated and tested on, see `vqe.video.hardware`; training
+            frames, read in any order, are decoded on the CPU.
         allow_outside: take CSVs whose paths lead out of the data folder.
         clip_length: frames of a training sample: 1 gives x and y [3,H,W], more [T,3,H,W].
             Validation and test frames come one by one in the videos' order.
@@ -76,6 +79,7 @@ class VQEDataModule(LightningDataModule):
         size: tuple[int, int] | None = None,
         source: str = "frames",
         open_videos: int = 4,
+        decoder: str = CPU,
         allow_outside: bool = False,
         clip_length: int = 1,
         clip_stride: int = 1,
@@ -97,6 +101,7 @@ class VQEDataModule(LightningDataModule):
         self.size = size
         self.source = source
         self.open_videos = open_videos
+        self.decoder = check_decoder(decoder)
         self.allow_outside = allow_outside
         self.clip_length = clip_length
         self.clip_stride = clip_stride
@@ -162,6 +167,13 @@ class VQEDataModule(LightningDataModule):
     def _device(self) -> torch.device:
         """Where batches go."""
         return torch.device("cpu") if self.trainer is None else self.trainer.strategy.root_device
+
+    @property
+    def _own_decoder(self) -> str:
+        """The decoder, on the GPU that batches go to."""
+        number = self._device.index
+        numbered = self.decoder in (CUDA, AUTO) and self._device.type == CUDA
+        return f"{self.decoder}:{number}" if numbered and number is not None else self.decoder
 
     @functools.cached_property
     def _workers(self) -> int:
@@ -246,7 +258,11 @@ class VQEDataModule(LightningDataModule):
             **self._rank_and_world,
         )
         dataset = FrameDataset(
-            table, self.root, open_videos=max(self.open_videos, 2 * lanes), threads=threads
+            table,
+            self.root,
+            open_videos=max(self.open_videos, 2 * lanes),
+            threads=threads,
+            decoder=self._own_decoder,
         )
         return self._load(dataset, batches, workers, largest=size)
 
@@ -320,12 +336,15 @@ class VQEDataModule(LightningDataModule):
     def _load(
         self, dataset: FrameDataset, batches: Sampler, workers: int, *, largest: int
     ) -> FrameLoader:
+        context = self.loader.multiprocessing_context
+        if dataset.reader.videos.decoder != CPU and torch.cuda.is_available():
+            context = context or "spawn"  # a forked process has no way to a GPU that is in use
         return FrameLoader(
             dataset,
             batches,
             largest=largest,
             num_workers=workers,
-            multiprocessing_context=self.loader.multiprocessing_context,
+            multiprocessing_context=context,
             prefetch_factor=self.loader.prefetch_factor,
             pin_memory=self.loader.is_pinned_for(self._device),
             clock=lambda: self.clock,

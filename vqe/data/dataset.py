@@ -39,6 +39,7 @@ class FrameDataset(Dataset):
         clips: which frames make a sample; None gives every frame on its own.
         open_videos: how many videos a process keeps open.
         threads: decoder threads of each of them.
+        decoder: of each of them, see `vqe.video.hardware`.
         sends_draws: give batches the seeds of their samples, for `transform_batch`.
     """
 
@@ -51,10 +52,13 @@ class FrameDataset(Dataset):
         clips: Clips | None = None,
         open_videos: int = 4,
         threads: int = 1,
+        decoder: str = "cpu",
         sends_draws: bool = False,
     ) -> None:
         self.rows = FrameRows(table)
-        self.reader = FrameReader(root, self.rows.csv, open_videos=open_videos, threads=threads)
+        self.reader = FrameReader(
+            root, self.rows.csv, open_videos=open_videos, threads=threads, decoder=decoder
+        )
         self.transform = transform or PairedTransform()
         self.clips = clips
         self.gives_clips = clips is not None and clips.length > 1

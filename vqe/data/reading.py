@@ -19,12 +19,21 @@ class FrameReader:
         csv: the table's file, for messages.
         open_videos: how many videos a process keeps open.
         threads: decoder threads of each of them.
+        decoder: of each of them, see `vqe.video.hardware`.
     """
 
-    def __init__(self, root: Path, csv: str | None, *, open_videos: int, threads: int) -> None:
+    def __init__(
+        self,
+        root: Path,
+        csv: str | None,
+        *,
+        open_videos: int,
+        threads: int,
+        decoder: str = "cpu",
+    ) -> None:
         self.root = Path(root)
         self.csv = csv
-        self.videos = OpenVideos(open_videos, threads=threads)
+        self.videos = OpenVideos(open_videos, threads=threads, decoder=decoder)
 
     def read(self, row: FrameRow, column: str) -> np.ndarray:
         """Return the frame that a row names in a column, uint8 BGR [H,W,3], not to be written to.

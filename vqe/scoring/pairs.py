@@ -13,6 +13,7 @@ from vqe.inputs import require_footage
 from vqe.layout import VIDEO_SUFFIXES, find_files
 from vqe.pixels import rgb_chw_u8
 from vqe.video import iter_frames
+from vqe.video.hardware import CPU
 
 PAIRING_FPS = 30  # frames are paired by time, on the grid that the challenge renders
 INPUT_SIDE = "_x"  # the challenge's inputs are video_0001_x.mp4, its results video_0001.mp4
@@ -75,7 +76,9 @@ def find_reference(name: str, reference: Path) -> Path:
     )
 
 
-def read_groups(video: Path, reference: Path | None, every: int, size: int) -> Iterator[FrameGroup]:
+def read_groups(
+    video: Path, reference: Path | None, every: int, size: int, *, decoder: str = CPU
+) -> Iterator[FrameGroup]:
     """Read every so-many-th frame from the first on, in groups of up to `size`.
 
     Beside a reference both are read at 30 frames a second, so that frames of one time meet,
@@ -85,7 +88,7 @@ def read_groups(video: Path, reference: Path | None, every: int, size: int) -> I
         VideoError: a file cannot be read to its end.
         ValueError: the reference has another size or length.
     """
-    pairs = islice(_read_pairs(video, reference), 0, None, every)
+    pairs = islice(_read_pairs(video, reference, decoder), 0, None, every)
     while group := list(islice(pairs, size)):
         numbers, frames, references = zip(*group, strict=True)
         yield FrameGroup(
@@ -98,13 +101,16 @@ def read_groups(video: Path, reference: Path | None, every: int, size: int) -> I
 
 
 def _read_pairs(
-    video: Path, reference: Path | None
+    video: Path, reference: Path | None, decoder: str
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
     """Yield (number, frame, reference's frame): all frames alone, beside a reference by time."""
     if reference is None:
-        yield from ((number, frame, None) for number, frame in enumerate(iter_frames(video, None)))
+        frames = iter_frames(video, None, decoder=decoder)
+        yield from ((number, frame, None) for number, frame in enumerate(frames))
         return
-    both = zip_longest(iter_frames(video, PAIRING_FPS), iter_frames(reference, PAIRING_FPS))
+    both = zip_longest(
+        *(iter_frames(path, PAIRING_FPS, decoder=decoder) for path in (video, reference))
+    )
     for number, (frame, other) in enumerate(both):
         if frame is None or other is None:
             longer = reference if frame is None else video

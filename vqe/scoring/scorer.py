@@ -11,6 +11,7 @@ from vqe.device import choose_device
 from vqe.pixels import dequantise, to_challenge_range
 from vqe.schema import SCORES, frame_seed
 from vqe.scoring.pairs import FrameGroup, read_groups
+from vqe.video.hardware import CPU, check_decoder
 
 DOVER_COLUMNS = ("dover_technical", "dover_aesthetic", "dover_overall")
 MIN_VQA_SIDE = 16  # pixels: the VQA halves a frame four times
@@ -27,9 +28,10 @@ class VideoScorer:
         every: score the first frame and every so-many-th after it; 1 scores all.
         batch_size: frames in one pass.
         device: where the critics run; auto is the GPU if there is one.
+        decoder: of the videos, see `vqe.video.hardware`.
 
     Raises:
-        ValueError: a number below 1, or a device that is not there.
+        ValueError: a number below 1, no such decoder, or a device that is not there.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class VideoScorer:
         every: int = 1,
         batch_size: int = 4,
         device: str = "auto",
+        decoder: str = CPU,
     ) -> None:
         for key, value in {"every": every, "batch_size": batch_size}.items():
             if not isinstance(value, int) or value < 1:
@@ -47,6 +50,7 @@ class VideoScorer:
         self.device = choose_device(device)
         self.dover = dover.to(self.device).eval()
         self.vqa = vqa.to(self.device).eval() if vqa is not None else None
+        self.decoder = check_decoder(decoder)
         self.every = every
         self.batch_size = batch_size
         self.columns = DOVER_COLUMNS if vqa is None else (*DOVER_COLUMNS, *SCORES)
@@ -77,7 +81,7 @@ class VideoScorer:
         """
         sums, frames = torch.zeros(len(self.columns), dtype=torch.float64), 0
         size = CLIP_LENGTH if self.dover.view == "clip" else self.batch_size
-        for group in read_groups(video, reference, self.every, size):
+        for group in read_groups(video, reference, self.every, size, decoder=self.decoder):
             sums += self._score_group(name, group).double().cpu().sum(0)
             frames += len(group.numbers)
             on_frames(frames)

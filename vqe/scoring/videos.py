@@ -19,6 +19,7 @@ from vqe.layout import show_name
 from vqe.parallel import map_parallel, open_backend
 from vqe.records import Record, stamp_files
 from vqe.scoring import VideoScorer, find_reference
+from vqe.video.hardware import CPU
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ def build_scorer(cfg: DictConfig) -> VideoScorer:
         vqa=None if cfg.reference is None else instantiate(cfg.model_vqa, _convert_="all"),
         every=cfg.every,
         batch_size=cfg.batch_size,
+        decoder=cfg.decoder,
         device=name_own_device() if cfg.shard is not None and cfg.device == "auto" else cfg.device,
     )
 
@@ -67,6 +69,8 @@ def identify_scoring(cfg: DictConfig, scorer: VideoScorer) -> dict[str, Any]:
         "device": scorer.device.type,
         "libraries": {"torch": torch.__version__, "av": av.__version__},
     }
+    if scorer.decoder != CPU:
+        identity["decoder"] = scorer.decoder
     for name, critic in (("model_vqa", scorer.vqa), ("model_dover", scorer.dover)):
         if critic is not None:
             identity[name] = identify_critic(critic, OmegaConf.to_container(cfg[name]))
@@ -116,7 +120,7 @@ def score_all(
         yield from (score_video(scorer, footage, name, on_frames) for name in names)
         return
     options = {name: OmegaConf.to_container(cfg[name], resolve=True) for name in CRITICS}
-    options |= {name: cfg[name] for name in ("reference", "every", "batch_size")}
+    options |= {name: cfg[name] for name in ("reference", "every", "batch_size", "decoder")}
     options |= {"device": scorer.device.type, "shard": None}  # what the records say
     text = json.dumps(options)
     with open_backend(parallel.backend, parallel.dask_address, parallel.jobs, option="parallel"):

@@ -19,6 +19,7 @@ from vqe.shards import Shard, deal_out
 from vqe.state_dict import digest_tensors
 from vqe.training.callbacks import KeepRecords, RenderVideos, WriteMetrics
 from vqe.training.callbacks.keep_records import name_video
+from vqe.video.hardware import CPU
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ def identify_test(
     }
     if cfg.model_vqe.compiled:
         identity["compiled"] = True  # rounds otherwise; left out, as in older records, where not
+    if cfg.dataset.decoder != CPU:
+        identity["decoder"] = cfg.dataset.decoder
     if critics is not None:
         critics.to(device)
         for name, critic in (("model_vqa", critics.vqa), ("model_dover", critics.dover)):

@@ -8,14 +8,16 @@ from contextlib import ExitStack
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
 import numpy as np
 
 from vqe.video.frame_index import index_frames
+from vqe.video.hardware import CPU
 from vqe.video.reader import build_graph, iter_frames, picture_format
-from vqe.video.source import VideoError, file_start, open_video
+from vqe.video.source import VideoError, describe_failure, file_start, open_video
 
 log = logging.getLogger(__name__)
 INDEXED_FILES = 4096  # whose indexes a process keeps, 12 bytes a frame
@@ -34,6 +36,7 @@ class VideoFrames:
         path: the file.
         fps: frames per second of the grid.
         threads: decoder threads, 0 for one per core.
+        decoder: `cpu`, `cuda` or `auto`, see `vqe.video.hardware`.
 
     Attributes:
         seeks: how often decoding began at another place, the first time included.
@@ -42,11 +45,12 @@ class VideoFrames:
         VideoError: the file cannot be read.
     """
 
-    def __init__(self, path: str | Path, fps: int, *, threads: int = 1) -> None:
+    def __init__(self, path: str | Path, fps: int, *, threads: int = 1, decoder: str = CPU) -> None:
         self.path = Path(path)
         self.fps = fps
         self.seeks = 0
         self._threads = threads
+        self._decoder = decoder
         self._index = recall_index(self.path.absolute(), fps)
         self._open = ExitStack()
         self._decoded: Iterator[av.VideoFrame] | None = None
@@ -69,8 +73,7 @@ class VideoFrames:
             try:
                 return self._read_by_time(number)
             except av.error.FFmpegError as e:
-                reason = f"cannot be read: {e.strerror}. Is the file whole?"
-                raise VideoError(self.path, reason) from e
+                raise VideoError(self.path, describe_failure(e, self._decoder)) from e
             except _UnexpectedFrame as e:
                 self._mistrust(str(e))
         return self._read_from_start(number)
@@ -109,7 +112,7 @@ class VideoFrames:
     def _seek(self, wanted: int) -> None:
         if self._decoded is None:
             self._container, self._stream = self._open.enter_context(
-                open_video(self.path, threads=self._threads)
+                open_video(self.path, threads=self._threads, decoder=self._decoder)
             )
             self._start = file_start(self._container, self._stream)
         key = self._key_before(wanted)[0]
@@ -171,7 +174,9 @@ class VideoFrames:
     def _read_from_start(self, number: int) -> np.ndarray:
         if self._whole is None or number < self._held[0]:
             self.seeks += 1
-            self._whole = iter_frames(self.path, self.fps, threads=self._threads)
+            self._whole = iter_frames(
+                self.path, self.fps, threads=self._threads, decoder=self._decoder
+            )
             self._held = (-1, None)
         while self._held[0] < number:
             frame = next(self._whole, None)
@@ -199,28 +204,32 @@ class OpenVideos:
     Args:
         size: files open at a time; a pair of x and y is two.
         threads: decoder threads of each, 0 for one per core.
+        decoder: of each, see `vqe.video.hardware`.
     """
 
-    def __init__(self, size: int = 4, *, threads: int = 1) -> None:
+    def __init__(self, size: int = 4, *, threads: int = 1, decoder: str = CPU) -> None:
         if size < 1:
             raise ValueError(f"expected at least 1 open video, got {size}")
         self.size = size
         self.threads = threads
+        self.decoder = decoder
         self._videos: OrderedDict[tuple[str, int], VideoFrames] = OrderedDict()
         self._process = os.getpid()
 
-    def __getstate__(self) -> dict[str, int]:
-        return {"size": self.size, "threads": self.threads}
+    def __getstate__(self) -> dict[str, Any]:
+        return {"size": self.size, "threads": self.threads, "decoder": self.decoder}
 
-    def __setstate__(self, state: dict[str, int]) -> None:
-        OpenVideos.__init__(self, state["size"], threads=state["threads"])
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        OpenVideos.__init__(self, **state)
 
     def read(self, path: str | Path, fps: int, number: int) -> np.ndarray:
         """Return frame `number` of a file's grid, as `VideoFrames.read` does."""
         if self._process != os.getpid():  # forked: a file's place is shared with the parent
             self.__setstate__(self.__getstate__())
         key = (str(path), fps)
-        video = self._videos.pop(key, None) or VideoFrames(path, fps, threads=self.threads)
+        video = self._videos.pop(key, None) or VideoFrames(
+            path, fps, threads=self.threads, decoder=self.decoder
+        )
         try:
             frame = video.read(number)
         except VideoError:

@@ -12,6 +12,7 @@ import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from vqe.video.hardware import CPU, find_planes
 from vqe.video.pyav import read_fraction
 from vqe.video.source import VideoError, check_grid, decode_video, open_video
 
@@ -68,7 +69,7 @@ def probe_video(path: str | Path) -> VideoInfo:
 
 
 def iter_frames(
-    path: str | Path, fps: int | None = 30, *, threads: int = 0
+    path: str | Path, fps: int | None = 30, *, threads: int = 0, decoder: str = CPU
 ) -> Iterator[np.ndarray]:
     """Yield a video's frames one by one, bit-identical to `ffmpeg -i path -vf fps=N`.
 
@@ -76,6 +77,7 @@ def iter_frames(
         path: the file.
         fps: the constant rate to repeat or drop frames to, None for every frame as it is.
         threads: decoder and filter threads, 0 for one per core.
+        decoder: `cpu`, `cuda` or `auto`, see `vqe.video.hardware`.
 
     Yields:
         uint8, HxWx3, BGR, turned upright, in square pixels.
@@ -83,7 +85,7 @@ def iter_frames(
     Raises:
         VideoError: the file cannot be read to its end; the frames before came already.
     """
-    with open_video(path, threads=threads) as (container, stream):
+    with open_video(path, threads=threads, decoder=decoder) as (container, stream):
         number = -1
         for number, picture in enumerate(_filter_frames(container, stream, fps, threads)):
             frame = np.ascontiguousarray(picture.to_ndarray())
@@ -152,7 +154,7 @@ def build_graph(
         format=frame.format.name,
         time_base=read_fraction(stream.time_base),
     )
-    chain = []
+    chain = [("format", planes)] if (planes := find_planes(frame)) else []
     if (size := square_size(frame, stream)) != (frame.width, frame.height):
         chain.append(("scale", f"{size[0]}:{size[1]}:flags=bicubic"))
     chain += find_upright_filters(frame, stream.container.name)

@@ -14,7 +14,15 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from vqe.layout import MAX_PIXELS, show_name
-from vqe.video.pyav import open_container, read_fraction
+from vqe.video.hardware import (
+    ADVICE,
+    CPU,
+    CUDA,
+    DecoderError,
+    open_for_decoding,
+    require_hardware,
+)
+from vqe.video.pyav import read_fraction
 
 log = logging.getLogger(__name__)
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # ISO/IEC 23091-2, transfer characteristics
@@ -42,28 +50,40 @@ class VideoError(RuntimeError):
 
 @contextmanager
 def open_video(
-    path: str | Path, *, threads: int = 0
+    path: str | Path, *, threads: int = 0, decoder: str = CPU
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a video and hand out its container and its video stream, the best as ffmpeg sees it.
 
     Args:
         path: the file.
         threads: decoder threads, 0 for one per core.
+        decoder: `cpu`, `cuda` or `auto`, see `vqe.video.hardware`.
 
     Raises:
         VideoError: there is no such file, or the library fails on it, here or in the block.
+        ValueError: there is no such decoder.
     """
     path = Path(path).absolute()  # ffmpeg reads "a:b.mp4" as protocol "a"
     _check_file(path)
     try:
-        with open_container(path) as container:
+        with open_for_decoding(path, decoder) as container:
             stream = find_stream(container, path)
+            require_hardware(stream.codec_context, decoder)
             _warn_of_hdr(path, HDR_TRANSFERS.get(int(stream.codec_context.color_trc)))
             stream.thread_type = "AUTO"
-            stream.thread_count = threads
+            stream.thread_count = 1 if stream.codec_context.is_hwaccel else threads
             yield container, stream
+    except DecoderError as e:
+        raise VideoError(path, str(e)) from e
     except av.error.FFmpegError as e:
-        raise VideoError(path, f"cannot be read: {e.strerror}. Is the file whole?") from e
+        raise VideoError(path, describe_failure(e, decoder)) from e
+
+
+def describe_failure(error: av.error.FFmpegError, decoder: str) -> str:
+    """Say what the library failed on, and what may be wrong."""
+    if decoder.partition(":")[0] == CUDA:
+        return f"cannot be decoded on the GPU: {error.strerror}. {ADVICE}"
+    return f"cannot be read: {error.strerror}. Is the file whole?"
 
 
 def decode_video(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:

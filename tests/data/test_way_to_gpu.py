@@ -129,9 +129,11 @@ def test_augmenting_after_the_transfer_draws_the_same(data_folder, options):
     assert len({bool(flag) for batch in done for flag in batch["has_target"].flatten()}) == 2
 
 
-def test_the_loader_resizes_what_is_augmented_later(data_folder):
+def test_the_loader_resizes_what_is_augmented_later(data_folder, caplog):
     data = build(data_folder, device="auto", root_device=GPU, size=(40, 56))
-    batch = next(iter(data.train_dataloader()))
+    with caplog.at_level(logging.INFO):
+        batch = next(iter(data.train_dataloader()))
+    assert "train: augmented on cuda:0" in caplog.text
     assert batch["x"].shape == batch["y"].shape == (3, 3, 40, 56)
     frames = build(data_folder).train_dataloader().dataset
     frames.transform = PairedTransform(size=(40, 56))

@@ -194,6 +194,8 @@ class VQEDataModule(LightningDataModule):
             shapes = np.broadcast_to(np.asarray(self.size), shapes.shape)
         batches = self._train_batches(shapes, unsupervised, shown)
         on_gpu = self.augmentation.device == "auto" and is_gpu(self._device)
+        if on_gpu:
+            log.info("train: augmented on %s", self._device)
         dataset = FrameDataset(
             table,
             self.root,

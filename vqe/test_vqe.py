@@ -11,9 +11,9 @@ from vqe.inputs import check_test
 def main(cfg) -> None:
     """Test as configured."""
     from vqe.reporting.report import report_if_asked
-    from vqe.training.testing import test
+    from vqe.scoring.spread import spread_test
 
-    test(cfg)
+    spread_test(cfg)
     report_if_asked(cfg)
 
 

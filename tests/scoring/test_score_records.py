@@ -1,16 +1,20 @@
-"""Scoring that was cut goes on: what is known is not scored again, and the same bytes come out."""
+"""Scoring, or a test in shards, that was cut goes on: the same bytes come out, nothing twice."""
 
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import pytest
 from clips import make_clip
 from conftest import compose_config
+from omegaconf import OmegaConf
 
 from vqe.records import RecordWriter, read_records
 from vqe.scoring import VideoScorer
 from vqe.scoring.score_videos import score_videos
+from vqe.scoring.spread import pack_config, spread_test
+from vqe.training import testing
 
 VIDEOS = ("a/z.mp4", "a.mp4", "bad.mp4", "deep/b.mkv", "deep/c.mp4")  # in the order of their paths
 
@@ -140,3 +144,83 @@ def test_a_cluster_that_loses_a_worker_scores_the_same(score, cluster, monkeypat
     monkeypatch.setattr(RecordWriter, "append", plain)
     assert found == score("one")
     assert score("again", "resume=auto", *dask) == found
+
+
+DATA = "dataset.holdout_query='subset == \"test_unsupervised\"'"
+OPTIONS = (
+    *("model_vqa=standin", "model_dover=off", "trainer=cpu", "dataloader.eval_batch_size=2"),
+    *("dataloader.num_workers=0", "callbacks.progress_bar=null", "callbacks.before_after=null"),
+    *("callbacks.split_screen=null", DATA),
+)
+
+
+def compose_test(run, data_folder, nano_checkpoint, *overrides):
+    given = (f"dataset.path='{data_folder}'", f"checkpoint='{nano_checkpoint}'", *OPTIONS)
+    return compose_config(run, *given, *overrides, name="test_vqe")
+
+
+def read_tested(run):
+    files = [*run.glob("results/*"), *run.glob("videos/*"), run / "critics.json"]
+    return {p.relative_to(run).as_posix(): p.read_bytes() for p in files if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, data_folder, nano_checkpoint):
+    """The numbers of a test in one piece, and its files."""
+    run = tmp_path_factory.mktemp("whole")
+    numbers = testing.test(compose_test(run, data_folder, nano_checkpoint))
+    files = read_tested(run)
+    assert len(files) == 1 + 3 + 1  # a CSV, three videos, critics.json
+    return numbers, files
+
+
+def test_shards_of_a_test_give_the_same_bytes_once_and_again(
+    data_folder, nano_checkpoint, tmp_path, whole
+):
+    shards = ("parallel.backend=sequential", "parallel.jobs=2")  # one after the other, here
+    for known in (set(), {"run.1-of-2", "run.2-of-2"}):
+        assert {p.name for p in tmp_path.glob("run.*")} == known
+        config = compose_test(tmp_path / "run", data_folder, nano_checkpoint, *shards)
+        assert spread_test(config) == pytest.approx(whole[0])  # which Lightning rounds to float32
+        assert read_tested(tmp_path / "run") == whole[1]
+    assert not (tmp_path / "run/records").exists()
+
+
+@pytest.mark.slow
+def test_a_cluster_that_loses_a_worker_tests_the_same(
+    data_folder, nano_checkpoint, cluster, tmp_path, whole
+):
+    loses = f"{{_target_: lost_worker.LoseWorker, marker: '{tmp_path / 'lost'}'}}"
+    dask = ("parallel.backend=dask", f"parallel.dask_address={cluster.scheduler_address}")
+    options = (*dask, "parallel.jobs=2", f"+callbacks.lost={loses}")
+    spread = compose_test(tmp_path / "spread", data_folder, nano_checkpoint, *options)
+    assert spread_test(spread) == pytest.approx(whole[0])
+    assert read_tested(tmp_path / "spread") == whole[1]
+    lost = tmp_path / (tmp_path / "lost").read_text()
+    assert len(read_records(lost)) == 2  # of the worker that was lost, and of the next
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("parallel.jobs=0",), "the number of shards, from 1 on, got 0"),
+        (("parallel.jobs=2", "shard=1/2"), "expected shard=null with several parallel.jobs"),
+        (("parallel.jobs=2", "resume=somewhere"), "expected resume=auto or null.*got somewhere"),
+        (("parallel.backend=dask",), "parallel.backend=dask together with parallel.dask_address"),
+    ],
+)
+def test_options_of_a_test_in_shards_that_do_not_fit(
+    data_folder, nano_checkpoint, tmp_path, options, words
+):
+    with pytest.raises(ValueError, match=words):
+        spread_test(compose_test(tmp_path / "run", data_folder, nano_checkpoint, *options))
+
+
+def test_a_shard_s_config_depends_on_no_place(data_folder, nano_checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(data_folder.parent)
+    config = compose_test(Path("run"), data_folder.name, nano_checkpoint)
+    packed = OmegaConf.create(pack_config(config))
+    assert packed.dataset.path == str(data_folder)
+    assert packed.callbacks.render_videos.folder == str(data_folder.parent / "run/videos")
+    config.checkpoint = "nano"  # one that ships
+    assert OmegaConf.create(pack_config(config)).checkpoint == "nano"

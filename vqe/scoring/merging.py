@@ -22,8 +22,11 @@ log = logging.getLogger(__name__)
 SHOWN = 5  # names in a message
 
 
-def merge_results(cfg: DictConfig) -> None:
+def merge_results(cfg: DictConfig) -> dict[str, float]:
     """Write the CSVs of the videos that several runs tested or scored.
+
+    Returns:
+        A test's means over videos, and its score.
 
     Raises:
         FileNotFoundError: a folder holds no records.
@@ -37,8 +40,8 @@ def merge_results(cfg: DictConfig) -> None:
     check_videos(files, head)
     if head.identity["command"] == SCORING:
         merge_scores(files, head, output)
-    else:
-        merge_tests(files, head, output)
+        return {}
+    return merge_tests(files, head, output)
 
 
 def read_run(folder: Path) -> list[RecordFile]:
@@ -70,21 +73,23 @@ def check_videos(files: Iterable[RecordFile], head: Head) -> None:
             )
 
 
-def merge_tests(files: list[RecordFile], head: Head, output: Path) -> None:
-    """Write the challenge's two CSVs."""
+def merge_tests(files: list[RecordFile], head: Head, output: Path) -> dict[str, float]:
+    """Write the challenge's two CSVs; return the means over videos, and the score."""
     found = [(f, r) for f in files for r in f.records if r.content["numbers"] is not None]
     numbers = {name: r.content["numbers"] for name, r in choose(found, head, "numbers").items()}
     means = {(name.partition("/")[0], name.partition("/")[2]): n for name, n in numbers.items()}
     twice = Counter((kind, key[1]) for key, n in means.items() for kind in n if kind in FILES)
     if double := [video_id for (_, video_id), count in twice.items() if count > 1]:
         raise ValueError(f"expected each video_id once, got {_list(double)} of several subsets")
-    for name, value in write_tables(means, output / "results").items():
+    named = write_tables(means, output / "results")
+    for name, value in named.items():
         log.info("%s: %.6g", name, value)
     critics = next((p for f in files if (p := f.run / "critics.json").is_file()), None)
     if critics is not None:
         with complete_or_absent(output / "critics.json") as part:
             shutil.copyfile(critics, part)
     log.info("wrote the CSVs of %d videos to %s", len(means), output / "results")
+    return named
 
 
 def merge_scores(files: list[RecordFile], head: Head, output: Path) -> None:

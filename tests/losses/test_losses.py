@@ -9,18 +9,20 @@ from vqe.losses import (
     SSIM,
     Charbonnier,
     ColourAngle,
+    Harm,
     LUTMonotonicity,
     LUTSmoothness,
     Step,
     StructureAnchor,
     SupervisedMSE,
+    SupervisedRMSE,
     TemporalDifference,
     VQALoss,
     WeightedTerms,
 )
 from vqe.schema import SCORES
 
-SUPERVISED = (SupervisedMSE, Charbonnier, SSIM, ColourAngle, TemporalDifference)
+SUPERVISED = (SupervisedMSE, SupervisedRMSE, Charbonnier, SSIM, ColourAngle, TemporalDifference)
 
 
 def make_step(has_target=(True, False), before=None, clamped=None):
@@ -40,6 +42,29 @@ def test_supervised_mse_counts_frames_with_a_target_alone():
     loss.backward()
     assert step.enhanced.grad[0].abs().min() > 0
     assert not step.enhanced.grad[1].any()
+
+
+def test_supervised_rmse_is_the_mean_of_the_roots_and_not_the_root_of_the_mean():
+    loss = SupervisedRMSE()(make_step(has_target=(True, True)))
+    assert loss.item() == pytest.approx((0.1 + 0.3) / 2 * 255 / 128, rel=1e-4)
+
+
+def test_supervised_rmse_pulls_frames_alike_however_far_off_they_are():
+    step = make_step(has_target=(True, True))
+    SupervisedRMSE()(step).backward()
+    pulls = step.enhanced.grad.sum((1, 2, 3))
+    torch.testing.assert_close(pulls[0], pulls[1], rtol=1e-4, atol=0)
+
+
+def test_harm_counts_what_a_frame_is_farther_off_than_its_input():
+    step = make_step(has_target=(True, True))
+    step.x[0] += 0.25  # 0.1 off now, where the input was 0.25 off: help
+    loss = Harm()(step)
+    assert loss.item() == pytest.approx(0.3 / 2 * 255 / 128, rel=1e-3)
+    loss.backward()
+    assert not step.enhanced.grad[0].any()
+    assert step.enhanced.grad[1].min() > 0
+    assert Harm()(make_step(has_target=(False, False))).item() == 0
 
 
 def test_supervised_mse_without_any_target_is_zero_with_a_gradient():

@@ -172,6 +172,7 @@ def test_a_loss_on_the_last_frame_reaches_the_first(network_class, clips):
         ({"scene_cut": 0}, r"scene_cut in \(0,1\), got 0"),
         ({"scene_cut": 1}, r"scene_cut in \(0,1\), got 1"),
         ({"width": 0}, "width >= 1, got 0"),
+        ({"global_halvings": 5}, "global_halvings from 0 to those .* of 16 cells, got 5"),
         ({"low_res": 100}, "expected low_res = 16 times a power of two >= 2, got 100"),
     ],
 )

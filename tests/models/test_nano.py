@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from network_checks import build_small, darken, draw_clean_frames, linear_weights, rmse, train
 
 from vqe.models import Nano
 from vqe.models.colour_maps import apply_colour_maps
-from vqe.models.low_res import measure_colours, shrink
+from vqe.models.low_res import LowResBranch, measure_colours, shrink
 
 CHANNELS = 15
+OLD_BRANCH = {"low_res": 64, "grid_size": 8, "width": 4}
 
 
 @pytest.mark.parametrize("box", [None, (0.25, 0.5, 0.5, 0.25)])
@@ -61,3 +63,34 @@ def test_colours_are_measured_like_a_histogram_of_numpy():
         counts = [np.bincount(np.rint(c * 15).astype(int), minlength=16) for c in colours]
         expected = np.concatenate(counts) * 4 / 64
         np.testing.assert_allclose(found[index, 6:], expected, atol=1e-3)
+
+
+def test_halvings_add_what_the_whole_picture_shows_to_the_statistics():
+    torch.manual_seed(0)
+    branch = LowResBranch(**OLD_BRANCH, global_halvings=2)
+    small = torch.rand(2, 3, 64, 64)
+    features = branch.splat(small)
+    whole = F.relu(F.conv2d(features, *layer_of(branch.whole[0]), stride=2, padding=1))
+    whole = F.relu(F.conv2d(whole, *layer_of(branch.whole[1]), stride=2, padding=1))
+    assert whole.shape[-2:] == (2, 2)
+    pools = [pool for look in (features, whole) for pool in (look.mean((2, 3)), look.amax((2, 3)))]
+    shift = branch.global_path(torch.cat([measure_colours(small), *pools], dim=1))
+    expected = F.relu(branch.local_path(features) + shift[:, :, None, None])
+    torch.testing.assert_close(branch(small), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_without_halvings_the_weights_have_the_names_and_shapes_of_older_files():
+    old, new = (
+        {name: value.shape for name, value in LowResBranch(**options).state_dict().items()}
+        for options in (OLD_BRANCH, OLD_BRANCH | {"global_halvings": 1})
+    )
+    assert not any(name.startswith("whole") for name in old)
+    assert {name for name in new if new[name] != old.get(name)} == {
+        "whole.0.0.weight",
+        "whole.0.0.bias",
+        "global_path.0.weight",
+    }
+
+
+def layer_of(conv):
+    return conv[0].weight, conv[0].bias

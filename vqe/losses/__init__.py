@@ -1,7 +1,15 @@
 """Enhanced frames, targets and critic scores -> named, weighted loss terms."""
 
 from vqe.losses.critics import VQALoss
-from vqe.losses.fidelity import SSIM, Charbonnier, ColourAngle, SupervisedMSE, TemporalDifference
+from vqe.losses.fidelity import (
+    SSIM,
+    Charbonnier,
+    ColourAngle,
+    Harm,
+    SupervisedMSE,
+    SupervisedRMSE,
+    TemporalDifference,
+)
 from vqe.losses.luts import LUTMonotonicity, LUTSmoothness
 from vqe.losses.step import LossTerm, Step
 from vqe.losses.structure import StructureAnchor
@@ -11,12 +19,14 @@ __all__ = [
     "SSIM",
     "Charbonnier",
     "ColourAngle",
+    "Harm",
     "LUTMonotonicity",
     "LUTSmoothness",
     "LossTerm",
     "Step",
     "StructureAnchor",
     "SupervisedMSE",
+    "SupervisedRMSE",
     "TemporalDifference",
     "VQALoss",
     "WeightedTerms",

@@ -1,4 +1,4 @@
-"""Enhanced frames and targets -> distances: squares, Charbonnier, SSIM, colour, change over time.
+"""Enhanced frames and targets -> distances: squares, roots, Charbonnier, SSIM, colour, flicker.
 
 They look at the frames with a target alone; without any they are zero, and so is their gradient.
 """
@@ -22,6 +22,38 @@ class SupervisedMSE(LossTerm):
         """Return a scalar over the frames with a target."""
         error_b = squared_error(step.enhanced, step.y) * step.has_target
         return error_b.sum() / step.has_target.sum().clamp(min=1)
+
+
+class SupervisedRMSE(LossTerm):
+    """Root of each frame's mean squared error to the target in challenge range, then the mean.
+
+    What the leaderboard counts. A frame that is little off pulls as hard as one that is far off,
+    where the square leaves it alone.
+    """
+
+    is_fidelity = True
+
+    def forward(self, step: Step) -> torch.Tensor:
+        """Return a scalar over the frames with a target."""
+        squared_b = squared_error(step.enhanced, step.y)
+        error_b = ((squared_b + ROUND_OFF).sqrt() - ROUND_OFF**0.5) * step.has_target
+        return error_b.sum() / step.has_target.sum().clamp(min=1)
+
+
+class Harm(LossTerm):
+    """By how much a frame's root mean squared error exceeds its input's, in challenge range.
+
+    Zero wherever the network is of any help. A good picture is easily made worse: here that
+    counts on top of the error itself, where a guess that helps on average would pay off.
+    """
+
+    def forward(self, step: Step) -> torch.Tensor:
+        """Return a scalar over the frames with a target."""
+        after, before = (
+            (squared_error(frames, step.y) + ROUND_OFF).sqrt() for frames in (step.enhanced, step.x)
+        )
+        harm_b = (after - before).clamp(min=0) * step.has_target
+        return harm_b.sum() / step.has_target.sum().clamp(min=1)
 
 
 class Charbonnier(LossTerm):

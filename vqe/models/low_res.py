@@ -29,6 +29,7 @@ class LowResBranch(nn.Module):
         low_res: int,
         grid_size: int,
         width: int,
+        global_halvings: int = 0,
         encoder: str | None = None,
         encoder_weights: str | Path | None = None,
     ) -> None:
@@ -38,17 +39,24 @@ class LowResBranch(nn.Module):
             low_res: side of the small frames, `grid_size` times a power of two >= 2.
             grid_size: side of the features.
             width: channels of the first layer; each halving of the resolution doubles them.
+            global_halvings: of the features, after which the global path looks at them once more:
+                what a picture shows says how bright it should be.
             encoder: a timm network in place of the first layers; see `TimmEncoder`.
             encoder_weights: file of its weights; None: random ones.
 
         Raises:
             FileNotFoundError: there is no file of weights.
-            ValueError: the sizes do not fit each other, a number is below 1, or it is the encoder's
-                name or file.
+            ValueError: the sizes do not fit each other, a number is too small, or it is the
+                encoder's name or file.
         """
         super().__init__()
         if width < 1:
             raise ValueError(f"expected width >= 1, got {width}")
+        if not 0 <= global_halvings <= math.log2(grid_size):
+            raise ValueError(
+                f"expected global_halvings from 0 to those that leave one of {grid_size} cells, "
+                f"got {global_halvings}"
+            )
         halvings = count_halvings("low_res", low_res, grid_size)
         widths = [3, *(width * 2**i for i in range(halvings))]
         self.features = widths[-1]
@@ -57,7 +65,10 @@ class LowResBranch(nn.Module):
             make_conv(self.features, self.features),
             nn.Conv2d(self.features, self.features, 3, padding=1),
         )
-        statistics = 2 * self.features + 3 * (2 + BINS)  # of features and of the three colours
+        whole = [self.features] * (global_halvings + 1)
+        self.whole = nn.Sequential(*(make_conv(i, o, stride=2) for i, o in pairwise(whole)))
+        looks = 2 if global_halvings else 1
+        statistics = looks * 2 * self.features + 3 * (2 + BINS)  # of features and three colours
         self.global_path = nn.Sequential(
             nn.Linear(statistics, 4 * self.features),
             nn.ReLU(),
@@ -85,8 +96,9 @@ class LowResBranch(nn.Module):
     def forward(self, small: Tensor) -> Tensor:
         """Compute `[B,features,grid_size,grid_size]` from RGB `[B,3,low_res,low_res]`."""
         features = self.splat(small)
-        of_features = (features.mean((2, 3)), features.amax((2, 3)))
-        shift = self.global_path(torch.cat([measure_colours(small), *of_features], dim=1))
+        looks = (features, self.whole(features)) if len(self.whole) else (features,)
+        pooled = [pool for look in looks for pool in (look.mean((2, 3)), look.amax((2, 3)))]
+        shift = self.global_path(torch.cat([measure_colours(small), *pooled], dim=1))
         return F.relu(self.local_path(features) + shift[:, :, None, None])
 
 

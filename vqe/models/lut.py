@@ -47,6 +47,7 @@ class Lut(StreamingNetwork):
         scene_cut: float = 0.1,
         strength: float = 1.0,
         light_change: float | None = None,
+        global_halvings: int = 0,
         encoder: str | None = None,
         encoder_weights: str | None = None,
     ) -> None:
@@ -58,6 +59,7 @@ class Lut(StreamingNetwork):
             scene_cut=scene_cut,
             strength=strength,
             light_change=light_change,
+            global_halvings=global_halvings,
             encoder=encoder,
             encoder_weights=encoder_weights,
         )

@@ -45,6 +45,7 @@ class Recurrent(StreamingNetwork):
         scene_cut: float = 0.1,
         strength: float = 1.0,
         light_change: float | None = None,
+        global_halvings: int = 0,
         encoder: str | None = None,
         encoder_weights: str | None = None,
     ) -> None:
@@ -56,6 +57,7 @@ class Recurrent(StreamingNetwork):
             scene_cut=scene_cut,
             strength=strength,
             light_change=light_change,
+            global_halvings=global_halvings,
             encoder=encoder,
             encoder_weights=encoder_weights,
         )

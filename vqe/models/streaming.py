@@ -38,6 +38,7 @@ class StreamingNetwork(nn.Module):
         light_change: relative change of the light all over the frame from which on the past counts
             for nothing, above 0; less than that takes a part of its weight. None: smoothing does
             not ask for the light.
+        global_halvings: of what our own layers see, before it is read as a whole; 0: not apart.
         encoder: name of a timm network that reads the small copy in place of our own layers.
         encoder_weights: file of its weights, safetensors or a state dict; None: random ones.
 
@@ -61,6 +62,7 @@ class StreamingNetwork(nn.Module):
         scene_cut: float,
         strength: float,
         light_change: float | None = None,
+        global_halvings: int = 0,
         encoder: str | None = None,
         encoder_weights: str | None = None,
     ) -> None:
@@ -83,6 +85,7 @@ class StreamingNetwork(nn.Module):
             "grid_size": grid_size,
             "low_res": low_res,
             "width": width,
+            "global_halvings": global_halvings,
             "encoder": encoder,
             "encoder_weights": encoder_weights,
         }

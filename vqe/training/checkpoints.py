@@ -137,12 +137,12 @@ def read_same_network(
 def takes_same_weights(held: Any, network_config: Any) -> bool:
     """Say whether two configs build the same network, whatever it does with them over time.
 
-    An argument that is null is as good as none: older configs lack newer ones.
+    An argument that is null or 0 is as good as none: older configs lack newer ones.
     """
     if not (isinstance(held, dict) and isinstance(network_config, dict)):
         return held == network_config
     shapes = [
-        {k: v for k, v in config.items() if k not in NO_SHAPES and v is not None}
+        {k: v for k, v in config.items() if k not in NO_SHAPES and v}
         for config in (held, network_config)
     ]
     return shapes[0] == shapes[1]

@@ -1,4 +1,4 @@
-"""Weight decay is kept off biases and tables; a saved optimizer goes on in other groups."""
+"""Weight decay is kept off biases and tables; saved optimizers go on; frozen parts stay."""
 
 from functools import partial
 
@@ -8,7 +8,7 @@ from network_checks import TRAINABLE, build_small
 from timm.optim import create_optimizer_v2
 
 from vqe.models import Lut, Nano
-from vqe.training import checkpoints
+from vqe.training import assembly, checkpoints
 from vqe.training import train as train_vqe
 from vqe.training.optimizer import build_optimizer, regroup
 from vqe.training.schedule import warmup_cosine
@@ -93,3 +93,23 @@ def test_a_training_goes_on_from_before_there_were_groups(tiny_config, tmp_path)
     assert second["global_step"] == 4
     assert [group["weight_decay"] for group in groups] == [0, 1e-4]
     assert groups[0]["lr"] == groups[1]["lr"]
+
+
+def test_a_frozen_part_keeps_its_weights_while_the_rest_learns(tiny_config):
+    config = tiny_config(
+        *("test=false", "model_vqe=base", "model_vqe.low_res=32", "model_vqe.grid_size=8"),
+        *("freeze=nano", "optimizer.weight_decay=0.1", "trainer.limit_train_batches=2"),
+        *("scheduler=none", "callbacks.before_after=null", "loss.weights.vqa=0"),
+    )
+    module = assembly.build_module(config)
+    before = {name: value.clone() for name, value in module.network.named_parameters()}
+    train_vqe.fit(assembly.build_trainer(config), module, assembly.build_data(config), None)
+    changed = {
+        name for name, p in module.network.named_parameters() if not torch.equal(p, before[name])
+    }
+    assert changed and not any(name.startswith("nano.") for name in changed)
+
+
+def test_a_part_that_is_not_there_cannot_be_frozen(tiny_config):
+    with pytest.raises(ValueError, match="freeze=<a part of Nano>, of branch, to_maps, got 'nano'"):
+        assembly.build_module(tiny_config("freeze=nano"))

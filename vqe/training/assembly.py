@@ -8,6 +8,7 @@ from hydra.utils import instantiate as hydra_instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.environments import LightningEnvironment
+from torch import nn
 
 from vqe.critics import ConstantDOVER
 from vqe.critics.feature_cache import FeatureCache
@@ -63,6 +64,8 @@ def build_module(cfg: DictConfig) -> VQEModule:
     if network_config is None:
         raise ValueError("expected model_vqe=<a network> to train, got null. Leave it out for nano")
     network = instantiate(network_config)
+    if cfg.freeze is not None:
+        freeze_part(network, cfg.freeze)
     if cfg.model_vqe.compiled:
         network.compile()  # in place: its weights keep their names, a copy is not compiled
     return VQEModule(
@@ -74,6 +77,21 @@ def build_module(cfg: DictConfig) -> VQEModule:
         network_config=keep_config(network_config),
         crop=OmegaConf.to_object(cfg.crop) if cfg.crop else None,
     )
+
+
+def freeze_part(network: nn.Module, name: str) -> None:
+    """Keep the weights of one part of a network as they are.
+
+    Raises:
+        ValueError: the network has no such part.
+    """
+    parts = {name: part for name, part in network.named_modules() if name}
+    if name not in parts:
+        children = ", ".join(name for name, _ in network.named_children())
+        raise ValueError(
+            f"expected freeze=<a part of {type(network).__name__}>, of {children}, got {name!r}"
+        )
+    parts[name].requires_grad_(False)
 
 
 def build_callbacks(cfg: DictConfig) -> list[Callback]:

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,6 +10,7 @@ from vqe.losses import (
     SSIM,
     Charbonnier,
     ColourAngle,
+    Detail,
     Harm,
     LUTMonotonicity,
     LUTSmoothness,
@@ -65,6 +67,23 @@ def test_harm_counts_what_a_frame_is_farther_off_than_its_input():
     assert not step.enhanced.grad[0].any()
     assert step.enhanced.grad[1].min() > 0
     assert Harm()(make_step(has_target=(False, False))).item() == 0
+
+
+def test_detail_is_blind_to_light_and_sees_what_opencv_calls_fine():
+    generator = np.random.default_rng(0)
+    clean = torch.rand(2, 3, 24, 32)
+    light = torch.tensor([0.2, -0.3])[:, None, None, None].expand_as(clean)
+    noise = torch.from_numpy(generator.normal(0, 0.05, clean.shape).astype(np.float32))
+    has_target = torch.tensor([True, True])
+    flat = Detail()(Step(clean, clean + light, clean, has_target))
+    assert flat.item() == pytest.approx(0, abs=1e-5)
+    error = (light + noise).permute(0, 2, 3, 1).numpy()
+    fine = [
+        e - cv2.GaussianBlur(e, (11, 11), 1.5, borderType=cv2.BORDER_REFLECT_101) for e in error
+    ]
+    expected = np.mean([np.sqrt(np.mean(f**2)) for f in fine])
+    found = Detail()(Step(clean, clean + light + noise, clean, has_target))
+    assert found.item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_supervised_mse_without_any_target_is_zero_with_a_gradient():

@@ -56,6 +56,23 @@ class Harm(LossTerm):
         return harm_b.sum() / step.has_target.sum().clamp(min=1)
 
 
+class Detail(LossTerm):
+    """Root mean square of each frame's error less its local mean, in [0,1], then the mean.
+
+    What is left is noise, blocks and blur. Light that is guessed wrong is a larger error by far,
+    and one that no texture can mend: beside it, the pull on textures is lost in the noise.
+    """
+
+    def forward(self, step: Step) -> torch.Tensor:
+        """Return a scalar over the frames with a target."""
+        return step.mean_over_targets(self._measure)
+
+    def _measure(self, enhanced: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        error = enhanced - y
+        fine = error - window_means(error)[0]
+        return (fine.square().mean((1, 2, 3)) + ROUND_OFF).sqrt().mean()
+
+
 class Charbonnier(LossTerm):
     """Mean of sqrt(error^2 + epsilon^2): an absolute error that is smooth at zero.
 

@@ -50,7 +50,7 @@ ORDER = ("nano", "lut", "base", "recurrent")
 WORSE, NEAREST = 1.02, 0.02
 EVERY = 4  # frames between those that colours, SSIM and the critic are taken of
 CLEAN_FRAMES = 4
-# What is smoothed by 0.95 has forgotten 7/8 of its start then; the noise is in 8-bit levels.
+# What is smoothed by 0.98 has forgotten half of its start then; the noise is in 8-bit levels.
 SETTLING, STATIC_FRAMES, NOISE = 40, 24, 4.0
 WHITE = 254  # from here on a channel counts as clipped
 Row = dict[str, float | None]

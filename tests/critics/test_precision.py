@@ -181,10 +181,9 @@ def test_dover_option_reaches_the_backbones(native):
 
 
 @pytest.mark.slow
-def test_compiled_levels_give_the_same(monkeypatch):
+@inductor.patch({"cpp.vec_isa_ok": False, "compile_threads": 1})
+def test_compiled_levels_give_the_same():
     # plain code: what vectors a CPU has is found out by compiling, which takes half the time
-    monkeypatch.setattr(inductor.cpp, "vec_isa_ok", False)
-    monkeypatch.setattr(inductor, "compile_threads", 1)
     critic = untrained_(UNetLite(widths=(8, 16), depths=(1, 1))).fold_batch_norm()
     x = torch.rand(1, 3, 32, 48)
     with torch.no_grad():

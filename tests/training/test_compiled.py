@@ -166,10 +166,9 @@ def check_exact(device):
 
 
 @pytest.mark.slow
-def test_compiled_is_exact(monkeypatch):
+@inductor.patch({"cpp.vec_isa_ok": False, "compile_threads": 1})
+def test_compiled_is_exact():
     # plain code: what vectors a CPU has is found out by compiling, which takes half the time
-    monkeypatch.setattr(inductor.cpp, "vec_isa_ok", False)
-    monkeypatch.setattr(inductor, "compile_threads", 1)
     check_exact("cpu")
 
 

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import av
 import cv2
-import imageio_ffmpeg
 import numpy as np
 import torch
 from measuring import describe_machine
@@ -160,6 +159,8 @@ def resident_mb() -> float:
 
 def measure_ffmpeg(source: Path, frames: int, folder: Path) -> float:
     """Return frames a second of ffmpeg's decoding and encoding, with nothing between them."""
+    import imageio_ffmpeg  # pipeline.py, which draws with this file, does without
+
     ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
     command = [ffmpeg, "-v", "error", "-y", "-i", str(source), "-c:v", "libx264", "-preset"]
     command += ["veryfast", "-crf", "18", "-c:a", "copy", str(folder / "ffmpeg.mp4")]

@@ -1,19 +1,21 @@
 """Take a training step apart: data wait, network, DOVER, VQA, backward; against a plain loop.
 
 python benchmarks/training_step.py [--quick] [--json FILE] [--device cpu|cuda] [--compiled]
-    [--augmentation none|cpu|auto]
+    [--augmentation none|cpu|auto ...] [--steps N]
 
 Steps are timed in a pass that is under way: the first batch is not counted. Each part is waited
 for, so that `data` is all that a step waits for its batch: loading, transfer, augmentation on the
 device, the way to float. Measured with both critics, again in a second epoch with the score cache,
-and without critics; on a GPU with as many loading processes as the cores give.
+and without critics; on a GPU with as many loading processes as the cores give. Of several
+augmentations the first one is measured in full, the others without cache and plain loop.
 """
 
 import argparse
 import json
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -68,11 +70,23 @@ QUICK = Plan(1, (224, 256), "mobile", 1, light_steps=1)
 ON_GPU = Plan(steps=100, light_steps=300, plain_steps=5, workers=None)
 
 
+def choose_plan(device: torch.device, quick: bool, steps: int | None) -> Plan:
+    """Return what is measured; a number of steps with both critics decides on the others."""
+    plan = QUICK if quick else Plan() if device.type == "cpu" else ON_GPU
+    if steps is None:
+        return plan
+    return replace(plan, steps=steps, light_steps=3 * steps, plain_steps=max(1, steps // 20))
+
+
 def measure_step(
-    device: torch.device, quick: bool, compiled: bool, augmentation: str = "none"
+    device: torch.device,
+    quick: bool,
+    compiled: bool,
+    augmentations: Sequence[str] = ("none",),
+    steps: int | None = None,
 ) -> dict:
     """Return seconds a step by part, samples a second and the share of waiting for data."""
-    plan = QUICK if quick else Plan() if device.type == "cpu" else ON_GPU
+    plan = choose_plan(device, quick, steps)
     workers = LoaderOptions(num_workers=plan.workers).choose_workers(1)
     loader = LoaderOptions(batch_size=plan.batch, num_workers=workers)
     with tempfile.TemporaryDirectory() as name:
@@ -81,19 +95,35 @@ def measure_step(
         for critic, weights in states.items():
             torch.save(weights, folder / f"{critic}.pth")
         write_data(folder, plan)
-        heavy, light = (
-            build_data(folder, csv, loader, choose_transform(augmentation, plan.size), device)
-            for csv in ("heavy", "light")
-        )
+
+        def run(csv: str, augmentation: str, critics: FrozenCritics | None) -> dict[str, float]:
+            transform = choose_transform(augmentation, plan.size)
+            return run_epochs(build_data(folder, csv, loader, transform, device), critics, device)
+
+        first, *others = augmentations
         plain, cached = (
-            run_epochs(heavy, build_critics(folder, plan, cache, compiled), device)
+            run("heavy", first, build_critics(folder, plan, cache, compiled))
             for cache in (None, FeatureCache(folder))
         )
-        without = run_epochs(light, None, device)
+        without = run("light", first, None)
         yardsticks = run_plain(folder, plan, states, device, workers)
-    figures = describe_steps(plan, plain, cached)
+        figures = {}
+        for other in others:
+            critics = build_critics(folder, plan, None, compiled)
+            figures |= describe_loop(plan, run("heavy", other, critics), f"_{other}")
+            end = f"_without_critics_{other}"
+            figures |= describe_loop(plan, run("light", other, None), end)
+    figures |= describe_steps(plan, plain, cached)
     figures |= {"step_dover_type": settle_precision("auto", device), "step_workers": workers}
     return figures | compare(plan, plain, without, *yardsticks)
+
+
+def describe_loop(plan: Plan, seconds: dict[str, float], end: str) -> dict[str, float]:
+    """Return the share of waiting for data and samples a second; names end as told."""
+    return {
+        f"step_data_share{end}": seconds["data"] / seconds["whole"],
+        f"step_samples_per_second{end}": plan.batch / seconds["whole"],
+    }
 
 
 def describe_steps(plan: Plan, plain: dict[str, float], cached: dict[str, float]) -> dict:
@@ -114,9 +144,7 @@ def compare(plan: Plan, ours: dict, ours_without: dict, plain: dict, plain_witho
     """
     figures = {}
     for end, one, other in (("", ours, plain), ("_without_critics", ours_without, plain_without)):
-        figures |= {
-            f"step_data_share{end}": one["data"] / one["whole"],
-            f"step_samples_per_second{end}": plan.batch / one["whole"],
+        figures |= describe_loop(plan, one, end) | {
             f"step_plain_data_share{end}": other["data"] / other["whole"],
             f"step_plain_samples_per_second{end}": plan.batch / other["whole"],
             f"step_speedup{end}": other["whole"] / one["whole"],
@@ -239,13 +267,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--compiled", action="store_true", help="build critics with torch.compile")
-    choices = {"default": "none", "choices": ("none", "cpu", "auto")}
+    choices = {"default": ["none"], "choices": ("none", "cpu", "auto"), "nargs": "+"}
     parser.add_argument("--augmentation", **choices, help="the shipped one, and where")
+    parser.add_argument("--steps", type=int, help="with both critics; three times as many without")
     args = parser.parse_args(arguments)
     quiet_lightning()
     device = torch.device(args.device)
-    figures = {"machine": describe_machine(device), "step_augmentation": args.augmentation}
-    figures |= measure_step(device, args.quick, args.compiled, args.augmentation)
+    figures = {"machine": describe_machine(device), "step_augmentation": args.augmentation[0]}
+    figures |= measure_step(device, args.quick, args.compiled, args.augmentation, args.steps)
     for name, value in figures.items():
         print(f"{name:48} {f'{value:.5g}' if isinstance(value, float) else value}", flush=True)
     if args.json:

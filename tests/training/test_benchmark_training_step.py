@@ -33,6 +33,13 @@ def test_both_loops_see_the_same_pairs(tmp_path):
     assert not torch.equal(pairs[0][0], pairs[1][0])
 
 
+def test_a_number_of_steps_sets_the_others():
+    plan = training_step.choose_plan(torch.device("cuda"), False, 40)
+    assert (plan.steps, plan.light_steps, plan.plain_steps) == (40, 120, 2)
+    assert plan.workers is None
+    assert training_step.choose_plan(CPU, True, None) == training_step.QUICK
+
+
 @pytest.mark.slow
 def test_quick_run_writes_its_keys(tmp_path, capsys):
     path = tmp_path / "step.json"

@@ -37,6 +37,20 @@ def test_files_in_turn_are_those_of_one_after_the_other(tmp_path, files):
         assert path.read_bytes() == (tmp_path / "alone.mp4").read_bytes()
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_frames_of_a_gpu_become_the_same_file(tmp_path, files):
+    frames = draw(0, 48)
+    for first in range(0, 48, 8):
+        part = frames[first : first + 8]
+        files.write(tmp_path / "cpu.mp4", part, fps=30)
+        on_gpu = part.cuda()
+        files.write(tmp_path / "gpu.mp4", on_gpu, fps=30)
+        on_gpu.zero_()  # the memory is used again
+    files.close()
+    assert (tmp_path / "gpu.mp4").read_bytes() == (tmp_path / "cpu.mp4").read_bytes()
+
+
 def test_a_file_is_complete_once_it_is_not_ending(tmp_path, files):
     path = tmp_path / "a.mp4"
     files.write(path, draw(0), fps=30)

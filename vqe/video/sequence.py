@@ -47,7 +47,7 @@ class VideoFiles:
             self._open[path] = _Feeder(VideoWriter(path, fps=fps, crf=self.crf), self.clock)
             self._most = max(self._most, len(self._open))
             self.clock.add(STAGE, workers=self._most)
-        self._open[path].put(frames)
+        self._open[path].put(_fetch(frames))
 
     def end(self, path: Path) -> None:
         """Know that a file's last frame was written; one that is not open has none."""
@@ -156,7 +156,20 @@ class _Feeder:
         if frames is None:
             self.writer.close()
             return
-        for frame in frames.cpu():
+        for frame in frames:
             if self._stopped.is_set():
                 return
             self.writer.write(bgr_hwc_u8(frame))
+
+
+def _fetch(frames: torch.Tensor) -> torch.Tensor:
+    """Bring frames from a GPU to page-locked memory, several times as fast as to other memory.
+
+    It is done before the caller goes on: in a thread beside it, the copy would wait for all that
+    the caller has given the GPU to do since.
+    """
+    if frames.device.type == "cpu":
+        return frames
+    fetched = frames.to("cpu", non_blocking=True)
+    torch.accelerator.synchronize(frames.device)
+    return fetched

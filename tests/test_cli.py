@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import HANGS
 
-from vqe.cli import PACKAGE, entry
+from vqe.cli import entry
 from vqe.mistakes import Terminated
 
 
@@ -160,21 +160,6 @@ def test_sigterm_ends_a_command(tmp_path):
         process.terminate()
         assert process.wait(timeout=HANGS) == 143
         assert process.stderr.read() == "terminated\n"
-
-
-@pytest.mark.parametrize("name", ["train_vqe", "score_videos"])
-def test_help_and_mistakes_wait_for_no_torch(name):
-    program = (
-        f"import runpy, sys\nsys.argv = ['{name}.py', sys.argv[1]]\n"
-        f"try:\n    runpy.run_path(r'{PACKAGE / name}.py', run_name='__main__')\n"
-        "except SystemExit:\n    pass\n"
-        "print(sorted({'torch', 'pandas', 'pytorch_lightning'} & set(sys.modules)))"
-    )
-    for argument in ("--help", "mistyped.key=1"):
-        done = subprocess.run(
-            [sys.executable, "-c", program, argument], capture_output=True, text=True, check=True
-        )
-        assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_no_two_runs_share_a_folder(run, tmp_path, monkeypatch):

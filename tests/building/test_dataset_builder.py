@@ -1,5 +1,6 @@
 """The builder on a small data set in the challenge's layout: whole, anew, and killed half-way."""
 
+import contextlib
 import inspect
 import json
 import logging
@@ -311,14 +312,19 @@ def test_a_build_restarted_after_its_parent_alone_was_killed(tmp_path, original)
     with pytest.raises(FolderHeldError):
         build(killed)
     os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    report = build(killed)
-    assert 1 <= report.extracted <= 7
-    assert snapshot(killed) == snapshot(undisturbed)
-    while is_running(worker) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not is_running(worker)
-    assert not list(killed.rglob(".*"))
+    process.wait()  # not for its words: a worker without a task holds stderr open for minutes
+    try:
+        report = build(killed)
+        assert 1 <= report.extracted <= 7
+        assert snapshot(killed) == snapshot(undisturbed)
+        while is_running(worker) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not is_running(worker)
+        assert not list(killed.rglob(".*"))
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # none is left
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 @pytest.mark.slow

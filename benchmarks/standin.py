@@ -1,6 +1,6 @@
 """The stand-in critic, or one of your own: does it see what is wrong with frames it never saw?
 
-python benchmarks/standin.py --clean FOLDER [--match PATTERN] [--critic FILES] [--frames N]
+python benchmarks/standin.py --clean FOLDER... [--match PATTERN] [--critic FILES] [--frames N]
                              [--samples N] [--json FILE]
 
 Two things are measured on clean pictures and videos that the critic did not learn from:
@@ -8,10 +8,13 @@ Two things are measured on clean pictures and videos that the critic did not lea
   the share of whole frames, fitted into 640x360, where p prefers the clean one, both orders;
 - drawn groups of variants as in training: the share of clearly different pairs in the right order,
   and the linear correlation of p and of each score with the truth.
+
+What is below its bar is marked by `<`; a score that is withdrawn has no correlation.
 """
 
 import argparse
 import json
+import math
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -34,6 +37,7 @@ from vqe.critics.weights import read_own
 from vqe.files import complete_or_absent
 from vqe.layout import PICTURE_SUFFIXES, VIDEO_SUFFIXES, find_files
 from vqe.pixels import dequantise, rgb_chw_u8, to_challenge_range
+from vqe.schema import ATTRIBUTES
 from vqe.synthesis import Parameters, Span
 from vqe.synthesis.degradation import FPS
 from vqe.synthesis.sources import fit_frame, is_picture, read_clip, read_picture
@@ -66,6 +70,8 @@ FAULTS = {
     "h264": Variant(h264_qp=36),
     "sharpened": Variant(edit=PostEdit(sharpen=0.95)),
 }
+
+BARS = {"accuracy": 0.92} | dict.fromkeys(ATTRIBUTES, 0.6) | dict.fromkeys(FAULTS, 0.9)
 
 
 def load_critic(path: Path) -> CriticModule:
@@ -150,30 +156,39 @@ def read_frames(path: Path, count: int) -> list[np.ndarray]:
 
 
 def print_table(found: dict[str, dict[str, float]]) -> None:
-    """Print a line a number, a column a critic."""
-    print(f"\n{'':14}" + "".join(f"{name:>14}" for name in found))
+    """Print a line a number, a column a critic, `<` where it is below the bar."""
+    print(f"\n{'':12}{'bar':>6}" + "".join(f"{name:>14}" for name in found))
     for key in next(iter(found.values())):
-        cells = "".join(f"{numbers[key]:14.3f}" for numbers in found.values())
-        print(f"{key:14}{cells}  {MEANINGS.get(key, '')}")
+        bar = BARS.get(key, math.nan)
+        cells = "".join(
+            f"{numbers[key]:13.3f}{'<' if numbers[key] < bar else ' '}"
+            for numbers in found.values()
+        )
+        print(f"{key:12}{bar:6.2f}{cells}  {MEANINGS.get(key, '')}".replace("nan", "  -"))
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print a table and write the JSON file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--clean", type=Path, required=True, help="folder of clean footage")
+    parser.add_argument("--clean", type=Path, nargs="+", required=True, help="clean footage")
     parser.add_argument("--match", default="*", help="pattern of the file names to take")
     parser.add_argument("--critic", type=Path, nargs="*", default=[], help="others beside it")
     parser.add_argument("--frames", type=int, default=2, help="of each video")
     parser.add_argument("--samples", type=int, default=400, help="drawn groups of variants")
     parser.add_argument("--json", type=Path, help="write the numbers to this file")
     options = parser.parse_args(arguments)
-    sources = read_sources(options.clean, options.match, options.frames)
+    sources = [
+        source
+        for folder in options.clean
+        for source in read_sources(folder, options.match, options.frames)
+    ]
     found = {}
     for path in (STANDIN_FILE, *options.critic):
         critic = load_critic(path)
         faults = measure_faults(critic, [frame for source in sources for frame in source])
         found[path.stem] = measure_draws(critic, sources, options.samples) | faults
     print(describe_machine(torch.device("cpu")))
+    print(f"{len(sources)} sources, {sum(map(len, sources))} frames, {options.samples} groups")
     print_table(found)
     if options.json:
         with complete_or_absent(options.json) as part:

@@ -1,5 +1,6 @@
 """Training a critic: footage, pairs, samples, the loss, the report."""
 
+import dataclasses
 import logging
 
 import cv2
@@ -13,13 +14,23 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from vqe.cli import CONF_DIR
+from vqe.critic_training.echo import EchoedLoader, mirror
 from vqe.critic_training.footage import load_footage, split_sources
 from vqe.critic_training.module import CriticModule, known_mse
 from vqe.critic_training.pairs_csv import SCORE_COLUMNS, read_pairs, split_pairs
 from vqe.critic_training.report import build_report
 from vqe.critic_training.samples import DrawnVariants, RatedPairs, crop_frames
+from vqe.critic_training.targets import damages
+from vqe.critic_training.variants import (
+    PostEdit,
+    Variant,
+    edit_picture,
+    make_group,
+    make_variant,
+)
 from vqe.critics import UNetLite
 from vqe.critics.unetlite import SqueezeExcite
+from vqe.synthesis import Parameters
 
 CONFIG = OmegaConf.load(CONF_DIR / "train_vqa.yaml")
 
@@ -193,6 +204,72 @@ def test_a_collage_is_of_several_sources():
 def test_wrong_draws_are_named(changes, words):
     with pytest.raises(Exception, match=words):
         sampler(**changes)
+
+
+def test_single_faults_are_the_clean_picture_with_one_thing_wrong():
+    random = np.random.default_rng(0)
+    groups = [sampler(single_faults=3).draw(random) for _ in range(60)]
+    alone = [variant for group in groups for variant in group[4:]]
+    assert len(alone) == 180 and all(group[0] == Variant() for group in groups)
+    kinds = [{kind for kind, bad in damages(v).items() if bad > 1e-6} for v in alone]
+    gamma_alone = [k for k in kinds if len(k) != 1]
+    assert len(gamma_alone) < 0.05 * len(alone)  # two faults, or none that counts
+    assert set.union(*kinds) == set(damages(Variant()))
+    by_edit = np.mean([v.edit != PostEdit() for v in alone])
+    assert 0.35 < by_edit < 0.65
+
+
+def test_variants_of_one_camera_are_edits_of_one_shot():
+    noisy = Parameters(shot_noise=0.1)
+    brighter = Variant(noisy, edit=PostEdit(stops=1.0))
+    other = Variant(dataclasses.replace(noisy, shot_noise=0.11))
+    picture = draw_picture(0, 32, 32)
+    shot, again, edited, _ = make_group(
+        picture, [Variant(noisy), Variant(noisy), brighter, other], seed=3
+    )
+    np.testing.assert_array_equal(shot, make_variant(picture, Variant(noisy), seed=3))
+    np.testing.assert_array_equal(shot, again)
+    np.testing.assert_array_equal(edited, edit_picture(shot, brighter.edit))
+
+
+# echo
+
+
+def number_batches(sizes):
+    """Give batches whose frames and scores are the sample's number."""
+    numbers = torch.arange(sum(sizes)).split(sizes)
+    return [
+        {
+            "frames": n.to(torch.uint8)[:, None, None, None, None].expand(-1, 2, 3, 4, 4),
+            "a": n[:, None] / 1.0,
+        }
+        for n in numbers
+    ]
+
+
+def test_echoes_are_of_the_samples_made_last():
+    loader = EchoedLoader(number_batches([4] * 8), echoes=5, kept=12, device=torch.device("cpu"))
+    torch.manual_seed(0)
+    drawn = list(loader)
+    assert len(drawn) == len(loader) == 40
+    for step, batch in enumerate(drawn):
+        newest = step // 5 * 4 + 3
+        found = batch["a"][:, 0]
+        assert found.max() <= newest and found.min() > newest - 12
+        assert (batch["frames"] == found.to(torch.uint8)[:, None, None, None, None]).all()
+    seen = torch.cat([batch["a"] for batch in drawn]).long().flatten().bincount(minlength=32)
+    assert (seen > 0).sum() > 28 and seen.sum() == 160
+    with pytest.raises(ValueError, match=r"echo\.kept of at least 1, got 2 and 0"):
+        EchoedLoader([], echoes=2, kept=0, device=torch.device("cpu"))
+
+
+def test_all_variants_of_a_sample_are_mirrored_alike():
+    torch.manual_seed(0)
+    frames = torch.randint(0, 256, (64, 2, 3, 4, 4), dtype=torch.uint8)
+    turned = mirror({"frames": frames, "p": torch.ones(64)})["frames"]
+    ways = [frames, frames.flip(-1), frames.flip(-2), frames.flip(-1, -2)]
+    same = torch.stack([(turned == way).flatten(1).all(1) for way in ways])
+    assert (same.sum(0) == 1).all() and (same.sum(1) > 6).all()
 
 
 # loss, report

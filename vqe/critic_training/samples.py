@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from vqe.critic_training.pairs_csv import IMAGES, SCORE_COLUMNS
 from vqe.critic_training.targets import preference, rate, severity
 from vqe.critic_training.variant_sampler import VariantSampler
-from vqe.critic_training.variants import PostEdit, edit_picture, make_variant
+from vqe.critic_training.variants import PostEdit, edit_picture, make_group
 from vqe.pixels import rgb_chw_u8
 from vqe.schema import ATTRIBUTES
 from vqe.synthesis.sources import read_picture
@@ -82,10 +82,11 @@ class DrawnVariants(_Samples):
         else:
             clean = self._crop(self.sources[place % len(self.sources)], random)
         variants, seed = self.sampler.draw(random), int(random.integers(SEEDS))
-        frames = [make_variant(clean, v, seed=seed + i) for i, v in enumerate(variants)]
+        frames = make_group(clean, variants, seed=seed)
         bad = [severity(variant) for variant in variants]
         p = [[preference(first, second) for second in bad] for first in bad]
-        a = [[rate(variant)[name] for name in ATTRIBUTES] for variant in variants]
+        rated = [rate(variant) for variant in variants]
+        a = [[scores[name] for name in ATTRIBUTES] for scores in rated]
         return {
             "frames": torch.stack([rgb_chw_u8(frame) for frame in frames]),
             "p": torch.tensor(p),

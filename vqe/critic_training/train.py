@@ -14,6 +14,7 @@ from pytorch_lightning import seed_everything
 from torch.utils.data import DataLoader, Dataset
 
 from vqe.cli import quiet_other_ranks
+from vqe.critic_training.echo import EchoedLoader
 from vqe.critic_training.export import export_critic
 from vqe.critic_training.footage import load_footage
 from vqe.critic_training.module import CriticModule
@@ -48,13 +49,10 @@ def train(cfg: DictConfig) -> pd.DataFrame:
     )
     trainer = build_trainer(cfg)
     held_out_loader = loaders(held_out)
-    trainer.fit(
-        module,
-        loaders(train_set, shuffle=True, drop_last=len(train_set) > cfg.dataloader.batch_size),
-        held_out_loader,
-        ckpt_path=cfg.resume_from,
-        weights_only=True,
-    )
+    fresh = loaders(train_set, shuffle=True, drop_last=len(train_set) > cfg.dataloader.batch_size)
+    if cfg.echo:
+        fresh = EchoedLoader(fresh, **cfg.echo, device=trainer.strategy.root_device)
+    trainer.fit(module, fresh, held_out_loader, ckpt_path=cfg.resume_from, weights_only=True)
     report = build_report(trainer.predict(module, held_out_loader))
     if trainer.is_global_zero:
         meanings = MEANINGS if cfg.pairs is None else {}

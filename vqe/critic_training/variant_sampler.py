@@ -25,7 +25,7 @@ KEPT = ("side_light_degrees", "blur_aspect", "blur_degrees", "blur_shape")  # sa
 
 @dataclass(frozen=True)
 class VariantSampler:
-    """Draw groups of four variants: clean, bad, corrected, and one more.
+    """Draw groups of four variants or more: clean, bad, corrected, and others.
 
     The bad one has a camera's faults. The corrected one is the bad one after an edit that undoes
     a share of its light and colour faults, too little or too much, and may overdo the rest. The
@@ -41,6 +41,8 @@ class VariantSampler:
             back; 1 is right.
         finish: a range for each parameter of `PostEdit`.
         finish_probability: of each of them to be there in an edit.
+        single_faults: how many more variants are the clean one with a single thing wrong, a
+            camera's, the codec's or an edit's as often as the other.
 
     Raises:
         ValueError: a range is out of order or out of its limits, or is missing.
@@ -52,6 +54,7 @@ class VariantSampler:
     correction_strength: Range
     finish: Mapping[str, Range]
     finish_probability: float
+    single_faults: int = 0
 
     def __post_init__(self) -> None:
         if self.camera.probability["h264"] != 0:
@@ -73,7 +76,7 @@ class VariantSampler:
             check_range(name, (value, value), (0, 1))
 
     def draw(self, random: np.random.Generator) -> list[Variant]:
-        """Draw a group of four variants."""
+        """Draw a group of variants, the clean one first."""
         bad = self._draw_bad(random)
         corrected = dataclasses.replace(bad, edit=self._draw_correction(bad.camera, random))
         way = random.integers(4)
@@ -84,7 +87,21 @@ class VariantSampler:
             other = shrink_variant(bad, random.uniform(0.2, 0.8))
         else:
             other = self._draw_bad(random)
-        return [Variant(), bad, corrected, other]
+        alone = [self._draw_single(random) for _ in range(self.single_faults)]
+        return [Variant(), bad, corrected, other, *alone]
+
+    def _draw_single(self, random: np.random.Generator) -> Variant:
+        """Draw one fault, of a camera half of the time, on what is clean otherwise."""
+        if random.random() < 0.5:
+            return Variant(edit=self._draw_edit(random, 0.0, at_least_one=True))
+        chances = self.camera.probability
+        kind = random.choice([kind for kind, chance in chances.items() if chance] + ["h264"])
+        if kind == "h264":
+            return Variant(h264_qp=round(random.uniform(*self.h264_qp)))
+        only = dataclasses.replace(
+            self.camera, probability=dict.fromkeys(chances, 0.0) | {str(kind): 1.0}
+        )
+        return Variant(only.draw(int(random.integers(2**62))))
 
     def _draw_bad(self, random: np.random.Generator) -> Variant:
         camera = self.camera.draw(int(random.integers(2**62)))

@@ -4,6 +4,7 @@ The camera is `vqe.synthesis`'s. What comes after it stands for enhancement, goo
 may undo the camera's faults, leave them, or go too far.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -61,11 +62,34 @@ def make_variant(picture: np.ndarray, variant: Variant, *, seed: int) -> np.ndar
         variant: what to do.
         seed: of the noise.
     """
+    return edit_picture(_shoot(picture, variant, seed), variant.edit)
+
+
+def make_group(picture: np.ndarray, variants: Sequence[Variant], *, seed: int) -> list[np.ndarray]:
+    """Make variants of a clean picture; those of one camera and codec are edits of one shot.
+
+    Args:
+        picture: the clean one, uint8 BGR [H,W,3] with even sides; unchanged.
+        variants: what to do.
+        seed: of the noise, which differs from shot to shot.
+    """
+    shots: dict[tuple[Parameters, int | None], np.ndarray] = {}
+    made = []
+    for variant in variants:
+        taken = (variant.camera, variant.h264_qp)
+        if taken not in shots:
+            shots[taken] = _shoot(picture, variant, seed + len(shots))
+        made.append(edit_picture(shots[taken], variant.edit))
+    return made
+
+
+def _shoot(picture: np.ndarray, variant: Variant, seed: int) -> np.ndarray:
+    """Take a picture with a variant's camera and codec."""
     made = Degrader(variant.camera, seed=seed, frames=1)(picture)
     if variant.h264_qp is not None:
         height, width = made.shape[:2]
         made = H264RoundTrip(height, width, quantiser_options(variant.h264_qp))(made)
-    return edit_picture(made, variant.edit)
+    return made
 
 
 def edit_picture(picture: np.ndarray, edit: PostEdit) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Optimizer and number of steps -> how the learning rate goes, and goes on in a longer run."""
 
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -65,3 +66,39 @@ def warmup_cosine(
         return final_share + (1 - final_share) * (1 + math.cos(math.pi * done)) / 2
 
     return LambdaLR(optimizer, share)  # a function is not saved: resuming takes the new one
+
+
+def timed_cosine(
+    optimizer: Optimizer,
+    total_steps: int,
+    *,
+    seconds: float,
+    warmup_share: float = 0.05,
+    clock: Callable[[], float] = time.monotonic,
+) -> LambdaLR:
+    """Build a schedule that follows the clock, for a training that ends with its time.
+
+    Args:
+        optimizer: its learning rates are the highest ones.
+        total_steps: of the training; not needed.
+        seconds: from now until the learning rate is 0, and stays there.
+        warmup_share: of that time, of linear growth from 0.
+        clock: tells the seconds.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+    if seconds <= 0 or not 0 <= warmup_share < 1:
+        raise ValueError(
+            "expected scheduler.seconds above 0 and warmup_share in [0,1), got "
+            f"{seconds} and {warmup_share}"
+        )
+    start = clock()
+
+    def share(step: int) -> float:
+        done = min(1.0, (clock() - start) / seconds)
+        if done < warmup_share:
+            return done / warmup_share
+        return (1 + math.cos(math.pi * (done - warmup_share) / (1 - warmup_share))) / 2
+
+    return LambdaLR(optimizer, share)

@@ -11,7 +11,9 @@ def test_decoded_bgr_becomes_rgb_planes():
     planes = pixels.rgb_chw_u8(frame)
     assert planes.shape == (3, 2, 3)
     assert planes[:, 0, 0].tolist() == [30, 0, 10]
-    assert (pixels.bgr_hwc_u8(planes) == frame).all()
+    back = pixels.bgr_hwc_u8(planes)
+    assert back.flags.c_contiguous and (back == frame).all()
+    assert (pixels.bgr_hwc_u8(planes[:, :1, 1:]) == frame[:1, 1:]).all()  # not contiguous itself
 
 
 def test_every_8_bit_level_survives_the_round_trip():

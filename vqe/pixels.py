@@ -43,7 +43,7 @@ def to_unit_range(frames: torch.Tensor) -> torch.Tensor:
 
 def bgr_hwc_u8(frame_rgb_chw: torch.Tensor) -> np.ndarray:
     """Turn one uint8 RGB tensor [3,H,W] into a uint8 BGR array [H,W,3], as writers want it."""
-    return np.ascontiguousarray(frame_rgb_chw.cpu().numpy()[::-1].transpose(1, 2, 0))
+    return cv2.merge(list(frame_rgb_chw.cpu().numpy()[::-1]))  # as above
 
 
 def to_challenge_range(frames_bchw: torch.Tensor) -> torch.Tensor:

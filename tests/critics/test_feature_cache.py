@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 from contextlib import closing
+from hashlib import blake2b
 
 import numpy as np
 import pytest
@@ -57,6 +58,17 @@ def mobile():
 
 def keys_of(frame, critic, seed=7):
     return critic.cache_spec.make_keys(digest_frames(frame[None]), [seed])
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_digests_are_those_of_one_frame_after_the_other(frames, cores, monkeypatch):
+    """A cache that an earlier release filled is found again."""
+    monkeypatch.setattr(feature_cache, "count_own_cores", lambda processes: cores)
+    many = torch.cat([(part * 255).to(torch.uint8) for part in frames])
+    parts = [b"(3, 64, 96)" + frame.numpy().tobytes() for frame in many]
+    expected = [blake2b(part, digest_size=feature_cache.DIGEST_BYTES).digest() for part in parts]
+    assert digest_frames(many) == expected
+    assert digest_frames(many[:0]) == []
 
 
 def test_a_key_changes_with_all_that_changes_the_result(monkeypatch):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from vqe.device import bring_to_cpu
 from vqe.pixels import bgr_hwc_u8
 from vqe.stages import StageClock
 from vqe.video.writer import VideoWriter
@@ -47,7 +48,7 @@ class VideoFiles:
             self._open[path] = _Feeder(VideoWriter(path, fps=fps, crf=self.crf), self.clock)
             self._most = max(self._most, len(self._open))
             self.clock.add(STAGE, workers=self._most)
-        self._open[path].put(_fetch(frames))
+        self._open[path].put(bring_to_cpu(frames))
 
     def end(self, path: Path) -> None:
         """Know that a file's last frame was written; one that is not open has none."""
@@ -160,16 +161,3 @@ class _Feeder:
             if self._stopped.is_set():
                 return
             self.writer.write(bgr_hwc_u8(frame))
-
-
-def _fetch(frames: torch.Tensor) -> torch.Tensor:
-    """Bring frames from a GPU to page-locked memory, several times as fast as to other memory.
-
-    It is done before the caller goes on: in a thread beside it, the copy would wait for all that
-    the caller has given the GPU to do since.
-    """
-    if frames.device.type == "cpu":
-        return frames
-    fetched = frames.to("cpu", non_blocking=True)
-    torch.accelerator.synchronize(frames.device)
-    return fetched

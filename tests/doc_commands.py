@@ -71,8 +71,9 @@ SHORT = {
     "codalab_scoring/score.py": (),
 }
 # other tests start these in processes of their own
-STARTED_ELSEWHERE = {"vqe/train_vqe.py", "vqe/enhance.py", "benchmarks/critics.py"}
-STARTED_ELSEWHERE |= {"vqe/dataset_builder.py", "vqe/synthesize.py"}
+STARTED_ELSEWHERE = {"vqe/train_vqe.py", "vqe/test_vqe.py", "vqe/enhance.py", "vqe/report.py"}
+STARTED_ELSEWHERE |= {"vqe/dataset_builder.py", "vqe/download.py", "vqe/synthesize.py"}
+STARTED_ELSEWHERE |= {"codalab_scoring/score.py"}
 WITHOUT_RUN_FOLDER = {
     "vqe/enhance.py",
     "vqe/submission.py",

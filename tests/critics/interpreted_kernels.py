@@ -45,7 +45,8 @@ def main(part: str) -> None:
     """Compare the two ways of one part."""
     swin_gpu.linear_gelu_fused = convnext_gpu.linear_gelu_fused = lambda x, f: F.gelu(f(x))
     if part == "swin":  # two blocks, so that a still, a shifted grid and merging come up
-        network = draw_weights(swin.SwinTransformer3D(32, (2, 1)))
+        # 96 channels as DOVER has: a program normalises eight rows, of 32 channels a single one
+        network = draw_weights(swin.SwinTransformer3D(96, (2, 1)))
         expected, value = run_backbone(swin, network, torch.randn(1, 3, 1, 56, 56), 32)
     elif part == "convnext":
         network = draw_weights(convnext.ConvNeXt3D((8, 12), (3, 1)))

@@ -130,20 +130,50 @@ def test_a_cpu_s_instructions_decide(monkeypatch, machine, onednn, instructions,
     assert device.is_bf16_native(CPU) == expected
 
 
-def test_a_cpu_held_back_to_avx2_has_no_bf16():
-    code = (
-        "import torch; from vqe.device import is_bf16_native; "
-        "print(is_bf16_native(torch.device('cpu')))"
-    )
-    environment = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+HELD_BACK = """
+import torch
+from golden_weights import golden_state, image
+from plain_dover import PlainDOVER
+from plain_vqa import PlainVQA
+from vqe.critics import DOVER, UNetLite, load_weights
+from vqe.critics.dover.views import normalise
+from vqe.device import is_bf16_native
+
+def compare(found, expected):
+    print((found - expected).abs().max().item() / expected.abs().max().item())
+
+torch.set_grad_enabled(False)
+print(is_bf16_native(torch.device("cpu")))
+state = golden_state("dover_mobile")
+critic, plain = load_weights(DOVER("mobile"), state), PlainDOVER(state)
+clip = normalise(torch.from_numpy(image(64, 96, 6, 8))).transpose(0, 1)[None]
+still, copies = clip[:, :, :1], clip[:, :, :1].expand(-1, -1, 32, -1, -1)
+for branch in ("technical", "aesthetic"):
+    compare(getattr(critic, f"{branch}_map")(clip), getattr(plain, f"{branch}_map")(clip))
+    backbone, head = (getattr(critic, f"{branch}_{part}") for part in ("backbone", "head"))
+    compare(head(backbone(still, still_length=32)), getattr(plain, f"{branch}_map")(copies))
+state = golden_state("vqa")
+vqa = load_weights(UNetLite(), state).fold_batch_norm()
+d = torch.full((1, 1), 0.5)
+pair = [(torch.from_numpy(image(96, 160, seed, 1)).float() - 128) / 128 for seed in (1, 2)]
+compare(*(torch.cat(score(*pair, d, d), 1) for score in (vqa, PlainVQA(state))))
+"""
+
+
+def test_a_cpu_held_back_to_avx2_has_no_bf16_and_computes_the_same():
+    held_back = {"ONEDNN_MAX_CPU_ISA": "AVX2", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | environment,
+        [sys.executable, "-c", HELD_BACK],
+        env=os.environ | held_back,
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    assert done.stdout.strip() == "False"
+    assert done.returncode == 0, done.stderr
+    native, *errors = done.stdout.split()
+    assert native == "False"
+    assert len(errors) == 5
+    assert all(float(error) < 1e-4 for error in errors), errors
 
 
 def test_vqa_in_bf16_is_close_and_leaves_a_gradient(native):

@@ -123,7 +123,8 @@ def _run(task: Callable, config_name: str, prepare: Callable | None) -> int:
         if full or status is None:
             traceback.print_exc()
             return FAILED if status is None else status
-        print(f"error: {describe(error, sys.argv[1:], _list_keys(config_name))}", file=sys.stderr)
+        said = describe(error, sys.argv[1:], functools.partial(_list_keys, config_name))
+        print(f"error: {said}", file=sys.stderr)
         return status
     return 0
 

@@ -4,7 +4,7 @@ import difflib
 import linecache
 import re
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from vqe.files import FULL
@@ -65,13 +65,15 @@ def count_status(interruption: BaseException) -> int:
     return TERMINATED if isinstance(cause, Terminated) else INTERRUPTED
 
 
-def describe(error: BaseException, arguments: Iterable[str], keys: Iterable[str] = ()) -> str:
+def describe(
+    error: BaseException, arguments: Iterable[str], list_keys: Callable[[], list[str]] = list
+) -> str:
     """Say in a line what is wrong and what to do; our own messages do so already.
 
     Args:
         error: what ended the command.
         arguments: of the command line.
-        keys: every key that the config has, with dots.
+        list_keys: returns every key that the config has, with dots, which takes a while.
     """
     cause = find_cause(error)
     if isinstance(cause, OSError) and cause.errno in FULL and cause.filename is None:
@@ -89,7 +91,7 @@ def describe(error: BaseException, arguments: Iterable[str], keys: Iterable[str]
     for argument in arguments:
         key = argument.partition("=")[0].lstrip("+~")
         if f"Could not override '{key}'" in words:
-            near = difflib.get_close_matches(key, list(keys), n=3)
+            near = difflib.get_close_matches(key, list_keys(), n=3)
             advice = f"Did you mean {' or '.join(near)}?" if near else "--help lists the groups"
             return f"expected a key of the config, got {key}. {advice}"
         if "Ambiguous value" in words and argument in words:

@@ -14,8 +14,9 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -84,11 +85,17 @@ def measure_step(
     compiled: bool,
     augmentations: Sequence[str] = ("none",),
     steps: int | None = None,
+    save: Callable[[dict], None] = lambda figures: None,
 ) -> dict:
-    """Return seconds a step by part, samples a second and the share of waiting for data."""
+    """Return seconds a step by part, samples a second and the share of waiting for data.
+
+    `save` is called with what is known so far, should there be no time for the rest.
+    """
     plan = choose_plan(device, quick, steps)
     workers = LoaderOptions(num_workers=plan.workers).choose_workers(1)
     loader = LoaderOptions(batch_size=plan.batch, num_workers=workers)
+    figures = {"step_batch": plan.batch, "step_workers": workers}
+    figures["step_dover_type"] = settle_precision("auto", device)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         states = {"vqa": golden_state("vqa"), "dover": golden_state(GOLDEN[plan.variant])}
@@ -96,26 +103,40 @@ def measure_step(
             torch.save(weights, folder / f"{critic}.pth")
         write_data(folder, plan)
 
-        def run(csv: str, augmentation: str, critics: FrozenCritics | None) -> dict[str, float]:
+        def run(augmentation: str, critics: FrozenCritics | None = None) -> dict[str, float]:
+            csv = "light" if critics is None else "heavy"
             transform = choose_transform(augmentation, plan.size)
             return run_epochs(build_data(folder, csv, loader, transform, device), critics, device)
 
-        first, *others = augmentations
-        plain, cached = (
-            run("heavy", first, build_critics(folder, plan, cache, compiled))
-            for cache in (None, FeatureCache(folder))
-        )
-        without = run("light", first, None)
-        yardsticks = run_plain(folder, plan, states, device, workers)
-        figures = {}
-        for other in others:
-            critics = build_critics(folder, plan, None, compiled)
-            figures |= describe_loop(plan, run("heavy", other, critics), f"_{other}")
-            end = f"_without_critics_{other}"
-            figures |= describe_loop(plan, run("light", other, None), end)
-    figures |= describe_steps(plan, plain, cached)
-    figures |= {"step_dover_type": settle_precision("auto", device), "step_workers": workers}
-    return figures | compare(plan, plain, without, *yardsticks)
+        build = partial(build_critics, folder, plan, compiled)
+        plain_loop = partial(run_plain, folder, plan, states, device, workers)
+        for found in take_apart(plan, run, build, plain_loop, augmentations):
+            figures |= found
+            save(figures)
+    return figures
+
+
+def take_apart(
+    plan: Plan,
+    run: Callable[..., dict[str, float]],
+    build: Callable[..., FrozenCritics],
+    plain_loop: Callable[[], list[dict[str, float]]],
+    augmentations: Sequence[str],
+) -> Iterator[dict[str, float]]:
+    """Measure one thing after the other, what is asked for most at first; yield the figures."""
+    first, *others = augmentations
+    plain = run(first, build())
+    yield describe_steps(plain, "") | describe_loop(plan, plain, "")
+    yield compare(plan, plain, run(first), *plain_loop())
+    for other in others:
+        yield describe_loop(plan, run(other, build()), f"_{other}")
+        yield describe_loop(plan, run(other), f"_without_critics_{other}")
+    cached = run(first, build(cached=True))
+    yield describe_steps(cached, "_cached")
+    yield {
+        "step_dover_fraction": plain["dover"] / sum(plain[part] for part in PARTS),
+        "step_dover_share_cached": cached["dover"] / plain["dover"],
+    }
 
 
 def describe_loop(plan: Plan, seconds: dict[str, float], end: str) -> dict[str, float]:
@@ -126,15 +147,11 @@ def describe_loop(plan: Plan, seconds: dict[str, float], end: str) -> dict[str, 
     }
 
 
-def describe_steps(plan: Plan, plain: dict[str, float], cached: dict[str, float]) -> dict:
-    """Return seconds a step by part, their sum, and what is left of DOVER's with the cache."""
-    figures: dict = {"step_batch": plan.batch}
-    for end, seconds in (("", plain), ("_cached", cached)):
-        parts = {part: seconds[part] for part in PARTS}
-        figures[f"step_seconds{end}"] = sum(parts.values())
-        figures |= {f"step_{part}_seconds{end}": value for part, value in parts.items()}
-    figures["step_dover_fraction"] = plain["dover"] / figures["step_seconds"]
-    return figures | {"step_dover_share_cached": cached["dover"] / plain["dover"]}
+def describe_steps(seconds: dict[str, float], end: str) -> dict[str, float]:
+    """Return seconds a step by part, and their sum; names end as told."""
+    parts = {part: seconds[part] for part in PARTS}
+    figures = {f"step_{part}_seconds{end}": value for part, value in parts.items()}
+    return {f"step_seconds{end}": sum(parts.values())} | figures
 
 
 def compare(plan: Plan, ours: dict, ours_without: dict, plain: dict, plain_without: dict) -> dict:
@@ -192,12 +209,13 @@ def build_data(
 
 
 def build_critics(
-    folder: Path, plan: Plan, cache: FeatureCache | None, compiled: bool
+    folder: Path, plan: Plan, compiled: bool, *, cached: bool = False
 ) -> FrozenCritics:
     """Build both critics of a run."""
     options = {"compiled": compiled, "num_clips": plan.num_clips}
     dover = FrozenDOVER(plan.variant, str(folder / "dover.pth"), **options)
-    return FrozenCritics(FrozenVQA(str(folder / "vqa.pth"), compiled=compiled), dover, cache)
+    vqa = FrozenVQA(str(folder / "vqa.pth"), compiled=compiled)
+    return FrozenCritics(vqa, dover, FeatureCache(folder) if cached else None)
 
 
 def run_epochs(
@@ -273,12 +291,17 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     quiet_lightning()
     device = torch.device(args.device)
-    figures = {"machine": describe_machine(device), "step_augmentation": args.augmentation[0]}
-    figures |= measure_step(device, args.quick, args.compiled, args.augmentation, args.steps)
-    for name, value in figures.items():
+    about = {"machine": describe_machine(device), "step_augmentation": args.augmentation[0]}
+
+    def save(figures: dict) -> None:
+        if args.json:
+            args.json.write_text(json.dumps(about | figures, indent=2) + "\n")
+
+    options = (args.quick, args.compiled, args.augmentation, args.steps)
+    figures = measure_step(device, *options, save)
+    for name, value in (about | figures).items():
         print(f"{name:48} {f'{value:.5g}' if isinstance(value, float) else value}", flush=True)
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=2) + "\n")
+    save(figures)
 
 
 if __name__ == "__main__":

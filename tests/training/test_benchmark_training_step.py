@@ -12,8 +12,13 @@ from vqe.data import LoaderOptions, PairedTransform
 
 CPU = torch.device("cpu")
 PARTS = ("data", "network", "dover", "vqa", "backward")
-KEYS = {"machine", "step_augmentation", "step_batch", "step_dover_type", "step_workers"}
-KEYS |= {"step_seconds", "step_seconds_cached", "step_dover_fraction", "step_dover_share_cached"}
+ABOUT = {"machine", "step_augmentation", "step_batch", "step_dover_type", "step_workers"}
+KEYS = ABOUT | {
+    "step_seconds",
+    "step_seconds_cached",
+    "step_dover_fraction",
+    "step_dover_share_cached",
+}
 KEYS |= {f"step_{part}_seconds{end}" for part in PARTS for end in ("", "_cached")}
 COMPARED = ("data_share", "samples_per_second", "plain_data_share", "plain_samples_per_second")
 ENDS = ("", "_without_critics")
@@ -38,6 +43,32 @@ def test_a_number_of_steps_sets_the_others():
     assert (plan.steps, plan.light_steps, plan.plain_steps) == (40, 120, 2)
     assert plan.workers is None
     assert training_step.choose_plan(CPU, True, None) == training_step.QUICK
+
+
+def test_what_is_asked_for_most_is_known_first():
+    seconds = dict.fromkeys(PARTS, 1.0) | {"whole": 10.0}
+    asked = []
+
+    def run(augmentation, critics=None):
+        asked.append((augmentation, critics))
+        return seconds
+
+    def build(cached=False):
+        return "cached" if cached else "critics"
+
+    plan = replace(training_step.QUICK, batch=4)
+    loops = [{"data": 1.0, "whole": 40.0}] * 2
+    parts = list(training_step.take_apart(plan, run, build, lambda: loops, ("cpu", "auto")))
+    assert parts[0]["step_data_share"] == 0.1
+    assert parts[1]["step_speedup"] == 4
+    assert parts[1]["step_samples_per_second_without_critics"] == 0.4
+    assert {**parts[2], **parts[3]}.keys() == {
+        f"step_{name}{end}_auto" for name in COMPARED[:2] for end in ENDS
+    }
+    assert parts[-1] == {"step_dover_fraction": 0.2, "step_dover_share_cached": 1}
+    assert {key for part in parts for key in part if not key.endswith("_auto")} == KEYS - ABOUT
+    expected = [("cpu", "critics"), ("cpu", None), ("auto", "critics"), ("auto", None)]
+    assert asked == [*expected, ("cpu", "cached")]
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from network_checks import loss, perturb, rmse
 
 from vqe.models import Base, Nano, Recurrent
 from vqe.models.enhancement import enhance
+from vqe.models.patterns import FromPixels, ToPixels
 from vqe.models.texture import RepConv, from_blocks, to_blocks
 
 CLOSE = {"atol": 1e-5, "rtol": 0}
@@ -31,18 +32,20 @@ def test_a_convolution_is_the_sum_of_its_branches(channels_in, channels_out):
     torch.testing.assert_close(conv.fuse()(x), expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("skips", [False, True])
 @pytest.mark.parametrize("network_class", [Base, Recurrent])
-def test_folded_equals_unfolded(network_class):
-    network = perturb(network_class(), 0.02).eval()
+def test_folded_equals_unfolded(network_class, skips):
+    network = perturb(network_class(layers=5, skips=skips), 0.02).eval()
     fused = copy.deepcopy(network).fuse()
-    assert not any(isinstance(module, RepConv) for module in fused.modules())
-    assert any(isinstance(module, RepConv) for module in network.modules())
+    folds = (RepConv, FromPixels, ToPixels)
+    assert not any(isinstance(module, folds) for module in fused.modules())
+    assert any(isinstance(module, folds) for module in network.modules())
     clips = torch.rand(1, 2, 3, 50, 67)
     with torch.no_grad():
         torch.testing.assert_close(enhance(fused, clips), enhance(network, clips), **CLOSE)
         assert (enhance(network, clips) - clips).abs().max() > 0.01
     count = [sum(p.numel() for p in n.parameters()) for n in (fused, network)]
-    assert count[0] < count[1]
+    assert count[0] < count[1] or (skips and network_class is Base)  # whose layers have one branch
 
 
 @pytest.mark.parametrize("size", [(8, 12), (9, 13), (1, 1), (2, 5)])
@@ -64,19 +67,32 @@ def test_noise_is_reduced_which_colour_maps_cannot():
         return clean, clean + 0.1 * torch.randn_like(clean)
 
     errors = {}
-    for network, lr in ((Nano(low_res=64), 3e-3), (Base(low_res=64, layers=2), 3e-4)):
+    networks = (
+        (Nano(low_res=64), 3e-3, 140),
+        (Base(low_res=64, layers=2), 3e-4, 140),
+        (Base(low_res=64, layers=3, skips=True), 2e-3, 35),
+    )
+    for network, lr, steps in networks:
         optimizer = torch.optim.AdamW(network.parameters(), lr)
-        for _ in range(140):
+        for _ in range(steps):
             clean, noisy = draw()
             optimizer.zero_grad()
             loss(network, noisy, clean).backward()
             optimizer.step()
         clean, noisy = draw()
-        errors[type(network)] = rmse(network.eval()(noisy), clean)
-    assert errors[Base] < 0.8 * errors[Nano]
+        errors[steps, type(network)] = rmse(network.eval()(noisy), clean)
+    nano, plain, skips = errors.values()
+    assert plain < 0.8 * nano
+    assert skips < 0.8 * nano  # in a quarter of the steps
 
 
 @pytest.mark.parametrize("options", [{"channels": 0}, {"layers": 0}])
 def test_impossible_layers_are_refused(options):
     with pytest.raises(ValueError, match="expected channels and layers >= 1"):
         Base(**options)
+
+
+@pytest.mark.parametrize("network_class", [Base, Recurrent])
+def test_skips_take_layers_in_pairs(network_class):
+    with pytest.raises(ValueError, match=r"expected an odd number of layers with skips, .* got 6"):
+        network_class(layers=6, skips=True)

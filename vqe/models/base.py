@@ -1,8 +1,7 @@
-"""Base: nano's light and colour, and a re-parameterised residual for noise and sharpness.
+"""Base: nano's light and colour, and a residual for noise and sharpness.
 
 The residual works on blocks of 4x4 pixels, as W. Shi et al., "Real-Time Single Image and Video
-Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016, with the
-branches of X. Ding et al., "RepVGG: Making VGG-style ConvNets Great Again", CVPR 2021.
+Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network", CVPR 2016.
 It sees the frame after nano: what was dark is bright there, and its noise with it.
 """
 
@@ -10,10 +9,9 @@ from torch import Tensor
 
 from vqe.models.crop import Crop
 from vqe.models.nano import Nano
+from vqe.models.patterns import BLOCK_CHANNELS, stack_blocks
 from vqe.models.streaming import State, StreamingNetwork
-from vqe.models.texture import SHRINK, from_blocks, fuse_convs, stack_convs, to_blocks
-
-BLOCK_CHANNELS = 3 * SHRINK**2
+from vqe.models.texture import from_blocks, fuse_convs, stack_convs, to_blocks
 
 
 class Base(StreamingNetwork):
@@ -23,7 +21,10 @@ class Base(StreamingNetwork):
 
     Args:
         channels: of the residual's layers.
-        layers: re-parameterised layers before the last one.
+        layers: before the last one; odd with `skips`.
+        skips: pairs of layers add to what they read, and weights are those of a block's patterns.
+            False: a plain stack of re-parameterised layers, as in networks of before, which barely
+            learns.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Base(StreamingNetwork):
         *,
         channels: int = 48,
         layers: int = 7,
+        skips: bool = False,
         grid_size: int = 16,
         low_res: int = 128,
         width: int = 16,
@@ -57,7 +59,11 @@ class Base(StreamingNetwork):
         if channels < 1 or layers < 1:
             raise ValueError(f"expected channels and layers >= 1, got {channels} and {layers}")
         self.nano = Nano(**self.shared)
-        self.residual = stack_convs(BLOCK_CHANNELS, channels, BLOCK_CHANNELS, layers)
+        self.residual = (
+            stack_blocks(0, channels, layers)
+            if skips
+            else stack_convs(BLOCK_CHANNELS, channels, BLOCK_CHANNELS, layers)
+        )
 
     def initial_state(self, batch: int, height: int, width: int) -> State:
         """Return nano's state."""
@@ -70,7 +76,7 @@ class Base(StreamingNetwork):
         return mapped + from_blocks(residual, *mapped.shape[-2:]), state
 
     def fuse(self) -> "Base":
-        """Make plain convolutions of the branches, in place; the result stays the same."""
+        """Make plain convolutions of the residual, in place; the result stays the same."""
         return fuse_convs(self)
 
     def functional_macs(self, height: int, width: int) -> dict[str, int]:

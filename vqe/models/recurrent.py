@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from vqe.models.crop import Crop
 from vqe.models.nano import Nano
+from vqe.models.patterns import BLOCK_CHANNELS, stack_blocks
 from vqe.models.streaming import State, StreamingNetwork
 from vqe.models.texture import SHRINK, RepConv, from_blocks, fuse_convs, stack_convs, to_blocks
 
 GATES = SHRINK**2  # one for each pixel of a block
-BLOCK_CHANNELS = 3 * GATES
 MEMORY_GAIN = 10  # the share of the past is learnt that much faster than other parameters
 
 
@@ -28,7 +28,8 @@ class Recurrent(StreamingNetwork):
 
     Args:
         channels: of the denoising layers.
-        layers: re-parameterised denoising layers before the last one.
+        layers: for denoising, before the last one; odd with `skips`.
+        skips: as in `Base`.
         gate_channels: of the layers that predict how much is new, and how much is refined.
     """
 
@@ -37,6 +38,7 @@ class Recurrent(StreamingNetwork):
         *,
         channels: int = 48,
         layers: int = 6,
+        skips: bool = False,
         gate_channels: int = 32,
         grid_size: int = 16,
         low_res: int = 128,
@@ -69,7 +71,11 @@ class Recurrent(StreamingNetwork):
         self.nano = Nano(**self.shared)
         self.gate = _predict_gates(2 * BLOCK_CHANNELS, gate_channels)
         self.memory = nn.Parameter(torch.zeros(1))
-        self.denoise = stack_convs(BLOCK_CHANNELS + GATES, channels, BLOCK_CHANNELS, layers)
+        self.denoise = (
+            stack_blocks(GATES, channels, layers)
+            if skips
+            else stack_convs(BLOCK_CHANNELS + GATES, channels, BLOCK_CHANNELS, layers)
+        )
         self.refine = _predict_gates(2 * BLOCK_CHANNELS, gate_channels)
 
     def initial_state(self, batch: int, height: int, width: int) -> State:
@@ -99,7 +105,7 @@ class Recurrent(StreamingNetwork):
         return torch.tanh(gain * self.memory) * gates.float()
 
     def fuse(self) -> "Recurrent":
-        """Make plain convolutions of the branches, in place; the result stays the same."""
+        """Make plain convolutions of all layers, in place; the result stays the same."""
         return fuse_convs(self)
 
     def functional_macs(self, height: int, width: int) -> dict[str, int]:

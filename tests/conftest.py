@@ -270,7 +270,9 @@ def nano_checkpoint(small_nano, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def nano_onnx(small_nano, tmp_path_factory) -> Path:
-    """`small_nano` as ONNX."""
-    path = tmp_path_factory.mktemp("weights") / "network.onnx"
-    export_onnx(small_nano, path, check_sizes=((48, 64),))
-    return path
+    """`small_nano` as ONNX, which all workers share and none changes."""
+
+    def make(folder: Path) -> None:
+        export_onnx(small_nano, folder / "network.onnx", check_sizes=((48, 64),))
+
+    return make_once(tmp_path_factory, "nano_onnx", make) / "network.onnx"

@@ -81,13 +81,15 @@ WITHOUT_RUN_FOLDER = {
 # added where a command of that script says these words
 SHORT_WHERE = (
     ("vqe/", "DOVER.pth", ("model_dover.num_clips=1",)),  # the weights are random anyway
-    ("vqe/train_vqe.py", "DOVER.pth", ("dataloader.batch_size=1",)),
+    ("vqe/train_vqe.py", "DOVER.pth", ("dataloader.batch_size=1", "dataloader.eval_batch_size=1")),
     ("vqe/train_vqe.py", "experiment=stage2", ("crop=[32,32]", "dataset.clip_length=2")),
     ("vqe/train_vqe.py", "_context='spawn'", ("dataloader.num_workers=1",)),
 )
 # how pages make what other commands start from
 BUILD = "python dataset_builder.py --config-name data/all_30fps data.source_dir=<data>"
 TRAIN = "python train_vqe.py dataset.path='<data>' model_vqa.weights=untrained model_dover=off"
+# tests/training/test_ddp.py runs it, and holds what it writes against what one process writes
+TWO_PROCESSES = f"{TRAIN} trainer=ddp trainer.accelerator=cpu trainer.devices=2"
 STAGE_1 = (
     "python train_vqe.py experiment=stage1_fidelity model_vqe=base dataset.path='<data>' "
     "model_vqa=standin model_dover=off"
@@ -148,11 +150,10 @@ def parse(command: str) -> Call:
 
 
 def first_of_each_script(commands: list[str]) -> set[str]:
-    """Return those that run in processes of their own: one a script, and all that start some."""
+    """Return those that run in processes of their own: one a script."""
     others = [command for command in commands if command not in STEPS]
     first = {parse(command).script: command for command in reversed(others)}
-    alone = {first[script] for script in first.keys() - STARTED_ELSEWHERE}
-    return alone | {command for command in commands if "trainer=ddp" in command}
+    return {first[script] for script in first.keys() - STARTED_ELSEWHERE}
 
 
 class Workshop:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import HANGS, TINY, run_command, run_here
+from doc_commands import TWO_PROCESSES, parse
 
 from vqe.cli import REPOSITORY
 
@@ -25,9 +26,10 @@ def test_two_ranks_write_what_one_writes(tmp_path, data_folder):
     # nothing to train: the weights of one and of two ranks are then the same
     same = ("model_vqe=identity",)
     assert run_here(TRAIN, make_arguments(tmp_path / "one", data_folder, *same), tmp_path) == 0
-    ddp = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+    page = parse(TWO_PROCESSES)  # the command as it stands there
+    ddp = [word.replace("<data>", f"'{data_folder}'") for word in page.arguments]
     two = make_arguments(tmp_path / "two", data_folder, *same, *ddp, "dataloader.lanes=2")
-    run_command([sys.executable, str(TRAIN), *two], tmp_path)
+    run_command([sys.executable, str(REPOSITORY / page.script), *two], tmp_path)
     files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("video*.mp4"))
     assert len(files) == 3
     for name in (*files, "results/metrics_supervised.csv", "results/metrics_unsupervised.csv"):

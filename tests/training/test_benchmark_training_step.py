@@ -8,6 +8,7 @@ import torch
 import training_step
 from plain_loop import PlainPairs
 
+from vqe import device
 from vqe.data import LoaderOptions, PairedTransform
 
 CPU = torch.device("cpu")
@@ -72,11 +73,14 @@ def test_what_is_asked_for_most_is_known_first():
 
 
 @pytest.mark.slow
-def test_quick_run_writes_its_keys(tmp_path, capsys):
+def test_quick_run_writes_its_keys(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(device, "_is_cpu_bf16_native", lambda: False)
     path = tmp_path / "step.json"
     training_step.main(["--quick", "--augmentation", "cpu", "--json", str(path)])
     found = json.loads(path.read_text())
     assert found.keys() == KEYS
+    assert found["step_dover_type"] == "fp32"
+    assert found["step_seconds"] > 0
     printed = capsys.readouterr().out
     assert all(name in printed for name in KEYS)
     for end in ENDS:

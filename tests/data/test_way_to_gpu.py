@@ -14,7 +14,8 @@ from torchvision.transforms import v2
 
 from vqe.data import LoaderOptions, PairedTransform, RandomFaults, VQEDataModule, datamodule
 from vqe.data.loader import MOST_WORKERS
-from vqe.data.transforms import transform_batch
+from vqe.data.slots import no_frames
+from vqe.data.transforms import fill_in_targets, transform_batch
 from vqe.losses import SupervisedMSE, WeightedTerms
 from vqe.models import SampleConv
 from vqe.training.module import VQEModule
@@ -228,3 +229,14 @@ def test_without_targets_nothing_is_sent_that_cannot_be_pinned(data_folder):
     batch = next(iter(batches))
     assert batch["y"].shape == batch["x"].shape
     assert not batch["y"].any()
+
+
+def test_a_target_that_is_not_there_is_where_the_frames_are():
+    frame = torch.empty(3, 4, 6, dtype=torch.uint8, device="meta")  # any device but the CPU
+    assert no_frames(frame).device == frame.device
+    _, (there, missing) = fill_in_targets([(frame, frame), (frame, None)])
+    assert (missing.device, missing.dtype, missing.shape) == (
+        there.device,
+        there.dtype,
+        there.shape,
+    )

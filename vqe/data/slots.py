@@ -87,4 +87,4 @@ class Slots:
 
 def no_frames(like: torch.Tensor) -> torch.Tensor:
     """Return one zero seen at every pixel: memory that is never written costs no time."""
-    return torch.zeros((), dtype=like.dtype).expand_as(like)
+    return torch.zeros((), dtype=like.dtype, device=like.device).expand_as(like)

@@ -8,6 +8,7 @@ import torch
 from conftest import compose_config
 from critic_pictures import draw_picture
 from hydra.utils import instantiate
+from standin import FAULTS
 
 from vqe.critic_training import PostEdit, Variant, make_variant
 from vqe.critics import DOVER, ConstantDOVER, FrozenDOVER, FrozenVQA, UNetLite
@@ -172,13 +173,19 @@ def test_the_stand_in_says_nothing_by_scores_that_are_withdrawn(standin):
 @pytest.mark.parametrize(
     "bad",
     [
-        Variant(Parameters(exposure_stops=Span(-2.0, -2.0))),
+        Variant(Parameters(exposure_stops=Span(-3.0, -3.0))),  # ellipses are no photograph
         Variant(Parameters(shot_noise=0.1, read_noise=(0.01, 0.01, 0.01))),
         Variant(Parameters(blur_sigma=2.5)),
         Variant(Parameters(jpeg_quality=8)),
         Variant(edit=PostEdit(sharpen=4)),
     ],
-    ids=["dark", "noise", "blur", "jpeg", "too sharp"],  # README: what else it does not see
+    ids=[
+        "dark",
+        "noise",
+        "blur",
+        "jpeg",
+        "too sharp",
+    ],
 )
 def test_the_stand_in_prefers_clean_to_degraded_pictures(standin, bad):
     p = []
@@ -189,6 +196,14 @@ def test_the_stand_in_prefers_clean_to_degraded_pictures(standin, bad):
     better, worse = np.mean(p, axis=0)
     assert better > 0.6 and worse < 0.4
     assert better + worse == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("fault", ["noise", "blur", "small", "jpeg", "h264", "sharpened"])
+def test_the_stand_in_sees_each_mild_fault_of_detail_in_every_picture(standin, fault):
+    for seed in range(6):
+        clean = draw_picture(seed, 180, 240)
+        degraded = make_variant(clean, FAULTS[fault], seed=seed)
+        assert score(standin, degraded, clean)["p"] > 0.5 > score(standin, clean, degraded)["p"]
 
 
 def test_the_stand_in_is_even_about_a_picture_and_itself(standin):

@@ -58,7 +58,7 @@ setup(
         "filelock>=3.10",
         "hydra-core>=1.3",
         "jinja2>=3.1",
-        "joblib>=1.4",
+        "joblib>=1.5",
         "numpy>=1.26",
         "omegaconf>=2.3",
         "opencv-python-headless>=4.9",

@@ -1,5 +1,6 @@
 """Fixtures every test file may use: a small data folder and composed configs."""
 
+import contextlib
 import logging
 import os
 import runpy
@@ -7,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,6 +103,7 @@ def write_data(root: Path) -> Path:
 
 
 HANGS = 3600  # seconds after which a command counts as hanging; no test is about time
+ENDS = 120  # seconds in which workers of a killed parent end, idle ones too: loky's wait for 300
 
 
 def run_command(command: list[str], folder: Path, *, threads: int = 1) -> str:
@@ -128,6 +131,27 @@ def is_running(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def wait_for_end(group: int) -> list[int]:
+    """Wait until no process of a group is running, by /proc; not as long as loky's keep idle.
+
+    Returns:
+        Those that are left.
+    """
+    deadline = time.monotonic() + ENDS
+    while (left := _list_group(group)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
+def _list_group(group: int) -> list[int]:
+    left = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(ProcessLookupError):  # it ended meanwhile
+            if os.getpgid(int(entry.name)) == group and is_running(int(entry.name)):
+                left.append(int(entry.name))
+    return left
 
 
 def run_here(script: Path, arguments: list[str], folder: Path) -> int:

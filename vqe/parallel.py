@@ -23,7 +23,8 @@ def open_backend(
 ) -> Iterator[None]:
     """Let joblib run on `backend`, a dask cluster's at `dask_address` for "dask".
 
-    `option` is what holds both in the config, for messages.
+    Child processes end with this one, even if it is killed: they would continue writing beside
+    the workers of the next run. `option` is what holds both in the config, for messages.
 
     Raises:
         ValueError: `backend` is unknown, or does not fit `dask_address`.
@@ -36,7 +37,8 @@ def open_backend(
             f"got {option}.backend={backend} and {option}.dask_address={dask_address}"
         )
     if backend != "dask":
-        with joblib.parallel_config(backend, n_jobs=jobs):
+        watch = {"initializer": _watch_parent, "initargs": (os.getpid(),)}
+        with joblib.parallel_config(backend, n_jobs=jobs, **(watch if backend == "loky" else {})):
             yield
         return
     if importlib.util.find_spec("distributed") is None:
@@ -63,9 +65,6 @@ def map_parallel(
 ) -> Iterator[Result]:
     """Call `function(item, *arguments)` for each item on the backend that is open.
 
-    Worker processes of this machine end with this one, even if it is killed: they would continue
-    writing beside the workers of the next run.
-
     Args:
         function: one that can travel, as the items, the arguments and the results.
         items: one for each call.
@@ -75,22 +74,20 @@ def map_parallel(
     """
     order = "generator" if in_order else "generator_unordered"
     parallel = joblib.Parallel(batch_size=batch_size, return_as=order)
-    call = joblib.delayed(_call_watched)
-    return parallel(call(os.getpid(), function, item, *arguments) for item in items)
+    call = joblib.delayed(function)
+    return parallel(call(item, *arguments) for item in items)
 
 
-def _call_watched(caller: int, function: Callable[..., Result], *arguments: object) -> Result:
-    if os.getppid() == caller and not _watching:
-        threading.Thread(target=_end_with, args=(caller,), daemon=True).start()
-        _watching.append(caller)
-    return function(*arguments)
-
-
-_watching: list[int] = []  # of a worker: whom, one at most
+def _watch_parent(parent: int) -> None:
+    """End this process when `parent` does, which started it; before its first task, if need be."""
+    if os.name != "posix":  # a process keeps the number of its parent that ended
+        return
+    if os.getppid() != parent:
+        os._exit(1)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def _end_with(parent: int) -> None:
-    """End this process when its parent does."""
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)
     os._exit(1)

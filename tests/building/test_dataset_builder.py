@@ -28,7 +28,7 @@ from challenge_data import (
     snapshot,
 )
 from clips import FFMPEG, make_clip
-from conftest import HANGS, HAS_PROC, is_running
+from conftest import HANGS, HAS_PROC, is_running, wait_for_end
 from hydra import compose, initialize_config_dir
 
 from vqe.building import extraction
@@ -312,14 +312,12 @@ def test_a_build_restarted_after_its_parent_alone_was_killed(tmp_path, original)
     with pytest.raises(FolderHeldError):
         build(killed)
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()  # not for its words: a worker without a task holds stderr open for minutes
+    process.wait()
     try:
         report = build(killed)
         assert 1 <= report.extracted <= 7
         assert snapshot(killed) == snapshot(undisturbed)
-        while is_running(worker) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert not is_running(worker)
+        assert wait_for_end(process.pid) == []
         assert not list(killed.rglob(".*"))
     finally:
         with contextlib.suppress(ProcessLookupError):  # none is left

@@ -5,6 +5,7 @@ memory is the network's and nobody else's.
 """
 
 import copy
+import gc
 import json
 import platform
 import statistics
@@ -140,6 +141,7 @@ def measure_memory(network: nn.Module, frames: torch.Tensor) -> float | None:
         return torch.cuda.max_memory_allocated(frames.device) / MB
     if frames.device.type != "cpu":
         return None
+    gc.collect()  # memory that is freed during the pass would hide what it takes
     before = reset_peak()
     network(frames)
     after = read_status("VmHWM")

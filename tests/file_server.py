@@ -120,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
         elif isinstance(fault, Cut):
             self.wfile.write(body[: fault.after])
             if fault.reset:
-                time.sleep(0.05)  # a reset would overtake the bytes
+                time.sleep(0.2)  # a reset would overtake the bytes
                 linger = struct.pack("ii", 1, 0)
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 self.connection.close()
